@@ -1,0 +1,182 @@
+//! Names, paths and data as raw bytes.
+//!
+//! A file name is any byte string without `/` and NUL, so nothing here is ever a `String`. The text
+//! form is the one of the case language: bare where that is unambiguous, else quoted with escapes.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A byte string: a name, a path, a symlink target, an xattr value or file data.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Bytes {
+    /// The bytes as a slice.
+    pub fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether there is no byte at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// `self/name`, or `name` alone when `self` is empty.
+    pub fn join(&self, name: &[u8]) -> Bytes {
+        let mut out = Vec::with_capacity(self.0.len() + 1 + name.len());
+        out.extend_from_slice(&self.0);
+        if !out.is_empty() {
+            out.push(b'/');
+        }
+        out.extend_from_slice(name);
+        Bytes(out)
+    }
+
+    /// The path up to its last `/` (empty when there is none) and the name after it.
+    pub fn split_last(&self) -> (&[u8], &[u8]) {
+        match self.0.iter().rposition(|&b| b == b'/') {
+            Some(at) => (&self.0[..at], &self.0[at + 1..]),
+            None => (&[], &self.0),
+        }
+    }
+
+    /// Whether the text form needs no quotes: it stands for itself and ends at a blank.
+    pub fn is_bare(&self) -> bool {
+        !self.0.is_empty()
+            && self.0.iter().all(|&b| {
+                b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b'+' | b'@' | b',' | b'~')
+            })
+            && self.0 != b"->"
+            && self.0[0] != b'@'
+    }
+}
+
+impl From<&str> for Bytes {
+    fn from(s: &str) -> Self {
+        Bytes(s.as_bytes().to_vec())
+    }
+}
+
+impl From<&[u8]> for Bytes {
+    fn from(s: &[u8]) -> Self {
+        Bytes(s.to_vec())
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(s: Vec<u8>) -> Self {
+        Bytes(s)
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text form: bare when [`Bytes::is_bare`], else `"…"` with `\"`, `\\`, `\n`, `\t`, `\xNN`; a
+/// run of one byte longer than 16 is written `"a"*300`.
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.len() > 16 && self.0.iter().all(|&b| b == self.0[0]) {
+            write_quoted(f, &self.0[..1])?;
+            return write!(f, "*{}", self.0.len());
+        }
+        if self.is_bare() {
+            for &b in &self.0 {
+                write!(f, "{}", b as char)?;
+            }
+            return Ok(());
+        }
+        write_quoted(f, &self.0)
+    }
+}
+
+fn write_quoted(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    f.write_str("\"")?;
+    for &b in bytes {
+        match b {
+            b'"' => f.write_str("\\\"")?,
+            b'\\' => f.write_str("\\\\")?,
+            b'\n' => f.write_str("\\n")?,
+            b'\t' => f.write_str("\\t")?,
+            0x20..=0x7e => write!(f, "{}", b as char)?,
+            _ => write!(f, "\\x{b:02x}")?,
+        }
+    }
+    f.write_str("\"")
+}
+
+/// Text (lossless, `\xNN` escapes) where a person reads the format, raw bytes elsewhere.
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() {
+            let mut out = String::with_capacity(self.0.len());
+            for &b in &self.0 {
+                match b {
+                    b'\\' => out.push_str("\\\\"),
+                    0x20..=0x7e => out.push(b as char),
+                    _ => out.push_str(&format!("\\x{b:02x}")),
+                }
+            }
+            s.serialize_str(&out)
+        } else {
+            s.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> serde::de::Visitor<'de> for V {
+            type Value = Bytes;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a byte string")
+            }
+            fn visit_bytes<E: serde::de::Error>(self, v: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(v.to_vec()))
+            }
+            fn visit_byte_buf<E: serde::de::Error>(self, v: Vec<u8>) -> Result<Bytes, E> {
+                Ok(Bytes(v))
+            }
+            fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Bytes, E> {
+                unescape(v.as_bytes()).map(Bytes).ok_or_else(|| E::custom("bad escape in a byte string"))
+            }
+        }
+        if d.is_human_readable() { d.deserialize_str(V) } else { d.deserialize_byte_buf(V) }
+    }
+}
+
+/// Undoes the escapes of the text forms; `None` for an unknown or cut escape.
+pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        if text[at] != b'\\' {
+            out.push(text[at]);
+            at += 1;
+            continue;
+        }
+        match *text.get(at + 1)? {
+            b'n' => out.push(b'\n'),
+            b't' => out.push(b'\t'),
+            b'x' => {
+                let hex = std::str::from_utf8(text.get(at + 2..at + 4)?).ok()?;
+                out.push(u8::from_str_radix(hex, 16).ok()?);
+                at += 2;
+            }
+            other @ (b'"' | b'\\') => out.push(other),
+            _ => return None,
+        }
+        at += 2;
+    }
+    Some(out)
+}

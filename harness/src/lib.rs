@@ -1,0 +1,24 @@
+//! `ovlcheck` answers one question: does this overlay filesystem behave as OverlayFS must?
+//!
+//! It draws random cases (layers, mount options, steps), runs each on a mounted overlay, and judges
+//! the recorded trace with an executable model. When they differ it shrinks the case to the few
+//! calls that matter. `ARCHITECTURE.md` at the top of the repository draws the picture; the modules
+//! below are its boxes, and each may know only those above it:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`bytes`], [`errno`] | paths and names as raw bytes; error numbers with their names |
+//! | [`step`], [`case`] | plain data: what is done, and to which layers |
+//! | [`trace`] | what was seen |
+//! | [`model`] | the specification: pure, no I/O, no clock, no randomness |
+//! | [`check`] | model against trace: agreement or a divergence |
+//! | [`exec`] | the worker that mounts, runs and observes; `exec::sys` holds the only `unsafe` |
+//! | [`generate`], [`shrink`] | cases from a seed; smaller cases with the same divergence |
+//! | [`campaign`] | many cases, their statistics, the self-test |
+//! | [`report`], [`cli`] | what people read and type |
+
+pub mod bytes;
+pub mod case;
+pub mod errno;
+pub mod step;
+pub mod trace;

@@ -1,0 +1,427 @@
+//! Steps: what a case does, as plain data.
+//!
+//! Two kinds. A *call* is exactly one system call with exactly the arguments written (`list` is a
+//! named composite: open, getdents to the end, close). An *environment* step is one of ours. Steps
+//! are total: any sequence is legal in any order, so deleting one never makes an invalid case.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::Bytes;
+use crate::errno::Errno;
+
+/// A place for an open file, named by the case (`0` to `9`), independent of descriptor numbers.
+pub type Slot = u8;
+
+/// How many slots a case may use.
+pub const SLOTS: usize = 10;
+
+/// Who makes the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Actor {
+    /// Uid 0 of the worker's user namespace, with all its capabilities there.
+    #[default]
+    Root,
+}
+
+/// One step of a case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Who makes the call (`as=`).
+    pub actor: Actor,
+    /// Which thread makes the call (`thread=`); 0 is the only one so far.
+    pub thread: u8,
+    /// What is done.
+    pub op: Op,
+    /// The result that the case file asserts (`= result`), if it does.
+    pub expect: Option<Expected>,
+}
+
+impl From<Op> for Step {
+    fn from(op: Op) -> Self {
+        Step { actor: Actor::Root, thread: 0, op, expect: None }
+    }
+}
+
+/// A result that a case file asserts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expected {
+    /// `= ok`: success, whatever the value.
+    Ok,
+    /// `= 5`: success with this count.
+    Count(u64),
+    /// `= "data"`: success with these bytes (read, readlink).
+    Bytes(Bytes),
+    /// `= [a b]`: success with exactly these names (list), in any order.
+    Names(Vec<Bytes>),
+    /// `= ENOENT`: this error.
+    Errno(Errno),
+}
+
+/// Kind of node for `mknod`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Special {
+    /// A regular file (`S_IFREG`).
+    Regular,
+    /// A fifo.
+    Fifo,
+    /// A socket (a name only; nothing listens).
+    Socket,
+    /// A character device; only [`Device`]s of the harmless list.
+    Char(Device),
+    /// A block device; only [`Device`]s of the harmless list.
+    Block(Device),
+}
+
+/// A device number from the list of those that can do no harm: 1:3 (null), 1:5 (zero), 1:7 (full),
+/// 0:0, and 0:n which no driver owns.
+///
+/// The type cannot hold any other number, so no case, however it came to be, can name a real device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Device {
+    major: u32,
+    minor: u32,
+}
+
+/// A device number outside the harmless list.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("device {major}:{minor} is not on the harmless list (1:3, 1:5, 1:7, 0:0 to 0:255)")]
+pub struct ForbiddenDevice {
+    /// Its major number.
+    pub major: u32,
+    /// Its minor number.
+    pub minor: u32,
+}
+
+impl Device {
+    /// 0:0, which as a character device is the whiteout.
+    pub const WHITEOUT: Device = Device { major: 0, minor: 0 };
+    /// 1:3, `/dev/null`.
+    pub const NULL: Device = Device { major: 1, minor: 3 };
+    /// 1:5, `/dev/zero`.
+    pub const ZERO: Device = Device { major: 1, minor: 5 };
+    /// 1:7, `/dev/full`.
+    pub const FULL: Device = Device { major: 1, minor: 7 };
+
+    /// The device, if it is on the list.
+    pub fn new(major: u32, minor: u32) -> Result<Device, ForbiddenDevice> {
+        match (major, minor) {
+            (1, 3 | 5 | 7) | (0, 0..=255) => Ok(Device { major, minor }),
+            _ => Err(ForbiddenDevice { major, minor }),
+        }
+    }
+
+    /// Its major number.
+    pub fn major(self) -> u32 {
+        self.major
+    }
+
+    /// Its minor number.
+    pub fn minor(self) -> u32 {
+        self.minor
+    }
+}
+
+/// Reading goes through [`Device::new`]: no encoding can smuggle another number in.
+impl<'de> Deserialize<'de> for Device {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Raw {
+            major: u32,
+            minor: u32,
+        }
+        let raw = Raw::deserialize(d)?;
+        Device::new(raw.major, raw.minor).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Flags of `open`, by their Linux bits (`libc::O_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OpenFlags(pub i32);
+
+impl OpenFlags {
+    /// Every flag the case language knows, with its name. The access mode comes first.
+    pub const NAMES: &[(i32, &str)] = &[
+        (libc::O_CREAT, "O_CREAT"),
+        (libc::O_EXCL, "O_EXCL"),
+        (libc::O_TRUNC, "O_TRUNC"),
+        (libc::O_APPEND, "O_APPEND"),
+        (libc::O_DIRECTORY, "O_DIRECTORY"),
+        (libc::O_NOFOLLOW, "O_NOFOLLOW"),
+        (libc::O_NONBLOCK, "O_NONBLOCK"),
+    ];
+
+    /// Whether all bits of `bit` are set.
+    pub fn has(self, bit: i32) -> bool {
+        self.0 & bit == bit
+    }
+
+    /// Whether the descriptor may be read from.
+    pub fn reads(self) -> bool {
+        matches!(self.0 & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR)
+    }
+
+    /// Whether the descriptor may be written to.
+    pub fn writes(self) -> bool {
+        matches!(self.0 & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
+    }
+}
+
+/// Flags of `renameat2`, by their Linux bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RenameFlags(pub u32);
+
+impl RenameFlags {
+    /// Every flag with its name.
+    pub const NAMES: &[(u32, &str)] = &[
+        (libc::RENAME_NOREPLACE, "RENAME_NOREPLACE"),
+        (libc::RENAME_EXCHANGE, "RENAME_EXCHANGE"),
+        (libc::RENAME_WHITEOUT, "RENAME_WHITEOUT"),
+    ];
+
+    /// Whether `bit` is set.
+    pub fn has(self, bit: u32) -> bool {
+        self.0 & bit != 0
+    }
+}
+
+/// What a step does. Paths are resolved from the merged root, which is also the root directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    /// `open SLOT PATH FLAGS [MODE]`: openat(2); an open file already in the slot is closed first.
+    Open {
+        /// Where the descriptor goes.
+        slot: Slot,
+        /// What is opened.
+        path: Bytes,
+        /// `O_*`.
+        flags: OpenFlags,
+        /// Mode for `O_CREAT`.
+        mode: u32,
+    },
+    /// `close SLOT`: close(2).
+    Close {
+        /// The slot.
+        slot: Slot,
+    },
+    /// `read SLOT LEN`: read(2).
+    Read {
+        /// The slot.
+        slot: Slot,
+        /// Bytes asked for.
+        len: u32,
+    },
+    /// `write SLOT DATA`: write(2).
+    Write {
+        /// The slot.
+        slot: Slot,
+        /// What is written.
+        data: Bytes,
+    },
+    /// `truncate PATH LEN`: truncate(2).
+    Truncate {
+        /// The file.
+        path: Bytes,
+        /// The new size.
+        len: i64,
+    },
+    /// `fstat SLOT`: statx(2) of the descriptor.
+    Fstat {
+        /// The slot.
+        slot: Slot,
+    },
+    /// `mkdir PATH MODE`: mkdirat(2).
+    Mkdir {
+        /// The new directory.
+        path: Bytes,
+        /// Its mode.
+        mode: u32,
+    },
+    /// `rmdir PATH`: unlinkat(2) with AT_REMOVEDIR.
+    Rmdir {
+        /// The directory.
+        path: Bytes,
+    },
+    /// `mknod PATH KIND MODE`: mknodat(2).
+    Mknod {
+        /// The new node.
+        path: Bytes,
+        /// Its kind and device.
+        node: Special,
+        /// Its mode, without the type bits.
+        mode: u32,
+    },
+    /// `symlink TARGET PATH`: symlinkat(2).
+    Symlink {
+        /// What the link says.
+        target: Bytes,
+        /// The new link.
+        path: Bytes,
+    },
+    /// `readlink PATH`: readlinkat(2) with a buffer of 4096 bytes.
+    Readlink {
+        /// The link.
+        path: Bytes,
+    },
+    /// `link OLD NEW`: linkat(2) without flags (a symlink is linked itself).
+    Link {
+        /// The existing file.
+        old: Bytes,
+        /// The new name.
+        new: Bytes,
+    },
+    /// `unlink PATH`: unlinkat(2).
+    Unlink {
+        /// The name.
+        path: Bytes,
+    },
+    /// `rename OLD NEW [FLAGS]`: renameat2(2).
+    Rename {
+        /// The existing name.
+        old: Bytes,
+        /// The new name.
+        new: Bytes,
+        /// `RENAME_*`.
+        flags: RenameFlags,
+    },
+    /// `chmod PATH MODE`: fchmodat(2), follows a symlink.
+    Chmod {
+        /// The file.
+        path: Bytes,
+        /// The new mode.
+        mode: u32,
+    },
+    /// `stat PATH`: statx(2), follows a symlink.
+    Stat {
+        /// The file.
+        path: Bytes,
+    },
+    /// `lstat PATH`: statx(2) with AT_SYMLINK_NOFOLLOW.
+    Lstat {
+        /// The file.
+        path: Bytes,
+    },
+    /// `list PATH`: open(O_RDONLY|O_DIRECTORY), getdents64 to the end, close.
+    List {
+        /// The directory.
+        path: Bytes,
+    },
+    /// `remount`: closes every descriptor, unmounts, mounts the same layers again.
+    Remount,
+    /// `rotate`: as `remount`, but the upper becomes the top lower layer, under a new empty upper.
+    Rotate,
+    /// `drop-caches`: drops this superblock's unused dentries and inodes.
+    DropCaches,
+    /// `observe`: looks at the whole merged, upper and work trees.
+    Observe,
+}
+
+impl Op {
+    /// The word that starts the step in the case language.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Open { .. } => "open",
+            Op::Close { .. } => "close",
+            Op::Read { .. } => "read",
+            Op::Write { .. } => "write",
+            Op::Truncate { .. } => "truncate",
+            Op::Fstat { .. } => "fstat",
+            Op::Mkdir { .. } => "mkdir",
+            Op::Rmdir { .. } => "rmdir",
+            Op::Mknod { .. } => "mknod",
+            Op::Symlink { .. } => "symlink",
+            Op::Readlink { .. } => "readlink",
+            Op::Link { .. } => "link",
+            Op::Unlink { .. } => "unlink",
+            Op::Rename { .. } => "rename",
+            Op::Chmod { .. } => "chmod",
+            Op::Stat { .. } => "stat",
+            Op::Lstat { .. } => "lstat",
+            Op::List { .. } => "list",
+            Op::Remount => "remount",
+            Op::Rotate => "rotate",
+            Op::DropCaches => "drop-caches",
+            Op::Observe => "observe",
+        }
+    }
+
+    /// Every word that can start a step, in the order of the enum.
+    pub const ALL: &[&str] = &[
+        "open", "close", "read", "write", "truncate", "fstat", "mkdir", "rmdir", "mknod", "symlink",
+        "readlink", "link", "unlink", "rename", "chmod", "stat", "lstat", "list", "remount",
+        "rotate", "drop-caches", "observe",
+    ];
+
+    /// Whether the step is one of ours rather than a system call under test.
+    pub fn is_environment(&self) -> bool {
+        matches!(self, Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe)
+    }
+
+    /// Whether the step is meant to change the tree (its success is what coverage counts).
+    pub fn is_mutating(&self) -> bool {
+        match self {
+            Op::Open { flags, .. } => flags.writes() || flags.has(libc::O_CREAT) || flags.has(libc::O_TRUNC),
+            Op::Write { .. }
+            | Op::Truncate { .. }
+            | Op::Mkdir { .. }
+            | Op::Rmdir { .. }
+            | Op::Mknod { .. }
+            | Op::Symlink { .. }
+            | Op::Link { .. }
+            | Op::Unlink { .. }
+            | Op::Rename { .. }
+            | Op::Chmod { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The paths of the merged tree that the step names, in order.
+    pub fn paths(&self) -> [Option<&Bytes>; 2] {
+        match self {
+            Op::Open { path, .. }
+            | Op::Truncate { path, .. }
+            | Op::Mkdir { path, .. }
+            | Op::Rmdir { path }
+            | Op::Mknod { path, .. }
+            | Op::Symlink { path, .. }
+            | Op::Readlink { path }
+            | Op::Unlink { path }
+            | Op::Chmod { path, .. }
+            | Op::Stat { path }
+            | Op::Lstat { path }
+            | Op::List { path } => [Some(path), None],
+            Op::Link { old, new } | Op::Rename { old, new, .. } => [Some(old), Some(new)],
+            _ => [None, None],
+        }
+    }
+
+    /// The slot that the step names.
+    pub fn slot(&self) -> Option<Slot> {
+        match self {
+            Op::Open { slot, .. }
+            | Op::Close { slot }
+            | Op::Read { slot, .. }
+            | Op::Write { slot, .. }
+            | Op::Fstat { slot } => Some(*slot),
+            _ => None,
+        }
+    }
+}
+
+/// The footprint of a path: the lexical path whose two sides are looked at after the step.
+///
+/// Empty components and `.` are dropped and `..` cuts the component before it, so the result is a
+/// clean relative path (empty for the root). Symlinks are not consulted: the footprint says what is
+/// at a place, not where a call went.
+pub fn footprint_of(path: &[u8]) -> Bytes {
+    let mut out: Vec<&[u8]> = Vec::new();
+    for part in path.split(|&b| b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                out.pop();
+            }
+            name => out.push(name),
+        }
+    }
+    Bytes(out.join(&b'/'))
+}
