@@ -346,9 +346,28 @@ impl Op {
 
     /// Every word that can start a step, in the order of the enum.
     pub const ALL: &[&str] = &[
-        "open", "close", "read", "write", "truncate", "fstat", "mkdir", "rmdir", "mknod", "symlink",
-        "readlink", "link", "unlink", "rename", "chmod", "stat", "lstat", "list", "remount",
-        "rotate", "drop-caches", "observe",
+        "open",
+        "close",
+        "read",
+        "write",
+        "truncate",
+        "fstat",
+        "mkdir",
+        "rmdir",
+        "mknod",
+        "symlink",
+        "readlink",
+        "link",
+        "unlink",
+        "rename",
+        "chmod",
+        "stat",
+        "lstat",
+        "list",
+        "remount",
+        "rotate",
+        "drop-caches",
+        "observe",
     ];
 
     /// Whether the step is one of ours rather than a system call under test.

@@ -270,7 +270,11 @@ pub const CONTENT_LIMIT: usize = 2048;
 
 /// The content of a regular file as it stands in a trace.
 pub fn content_of(data: &[u8]) -> Content {
-    if data.len() <= CONTENT_LIMIT { Content::Bytes(Bytes(data.to_vec())) } else { Content::Digest(fnv1a(FNV_START, data)) }
+    if data.len() <= CONTENT_LIMIT {
+        Content::Bytes(Bytes(data.to_vec()))
+    } else {
+        Content::Digest(fnv1a(FNV_START, data))
+    }
 }
 
 /// Start value for [`fnv1a`].

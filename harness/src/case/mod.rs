@@ -156,8 +156,10 @@ impl Layer {
         for path in missing {
             map.entry(path).or_insert_with(|| Cow::Owned(Node::new(NodeKind::Dir)));
         }
-        let dir_at = |map: &BTreeMap<&[u8], Cow<'_, Node>>, path: &[u8]| map.get(path).is_some_and(|n| n.kind == NodeKind::Dir);
-        let below_dirs = |path: &[u8]| path.iter().enumerate().filter(|(_, b)| **b == b'/').all(|(at, _)| dir_at(&map, &path[..at]));
+        let dir_at =
+            |map: &BTreeMap<&[u8], Cow<'_, Node>>, path: &[u8]| map.get(path).is_some_and(|n| n.kind == NodeKind::Dir);
+        let below_dirs =
+            |path: &[u8]| path.iter().enumerate().filter(|(_, b)| **b == b'/').all(|(at, _)| dir_at(&map, &path[..at]));
         let mut nodes = Vec::with_capacity(map.len());
         let mut links = Vec::new();
         for (path, node) in &map {
@@ -167,7 +169,9 @@ impl Layer {
             match &node.kind {
                 NodeKind::Link(to) => {
                     let target = map.get(to.as_slice());
-                    if target.is_some_and(|t| !matches!(t.kind, NodeKind::Dir | NodeKind::Link(_))) && below_dirs(to.as_slice()) {
+                    if target.is_some_and(|t| !matches!(t.kind, NodeKind::Dir | NodeKind::Link(_)))
+                        && below_dirs(to.as_slice())
+                    {
                         links.push((*path, node.clone()));
                     }
                 }
