@@ -19,6 +19,8 @@
 
 pub mod bytes;
 pub mod case;
+pub mod check;
 pub mod errno;
+pub mod model;
 pub mod step;
 pub mod trace;

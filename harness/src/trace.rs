@@ -108,6 +108,9 @@ pub struct Environment {
     pub filesystem: String,
     /// The overlay module's parameters as `name=value`, sorted; empty when there is no such module.
     pub module: Vec<(String, String)>,
+    /// Kernel settings that change what calls return, as `name=value`, sorted: `fs.protected_symlinks`,
+    /// `fs.protected_hardlinks`, `fs.protected_regular`, `fs.protected_fifos`.
+    pub sysctl: Vec<(String, String)>,
 }
 
 /// With which rights the worker runs.

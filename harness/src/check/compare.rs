@@ -1,0 +1,192 @@
+//! Comparing one node: predicted attributes, xattrs and content against what was seen.
+
+use std::fmt::Display;
+
+use crate::bytes::Bytes;
+use crate::model::disk::{Body, Disk, Ino, XattrValue};
+use crate::model::look::Look;
+use crate::model::value::{Bindings, Spans, Stamp};
+use crate::trace::{Content, Kind, Seen, Stat, Time, content_of};
+
+/// Xattrs that a security module of the host adds on its own; they are compared nowhere.
+pub const IGNORED_XATTRS: &[&str] = &["security.selinux"];
+
+/// One difference.
+#[derive(Debug)]
+pub(super) struct Diff {
+    pub field: String,
+    pub expected: String,
+    pub seen: String,
+}
+
+impl Diff {
+    pub(super) fn new(field: impl Into<String>, expected: impl Display, seen: impl Display) -> Diff {
+        Diff { field: field.into(), expected: expected.to_string(), seen: seen.to_string() }
+    }
+}
+
+/// What logical values are bound to, and which device the mount is.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    pub spans: Spans,
+    pub bindings: Bindings,
+    /// `st_dev` of the merged side, by mount.
+    pub merged_dev: Option<(u32, u32)>,
+}
+
+fn octal(mode: u16) -> String {
+    format!("{mode:04o}")
+}
+
+fn time(t: Time) -> String {
+    format!("{}.{:09}", t.sec, t.nsec)
+}
+
+impl Known {
+    fn stamp(&self, field: &str, stamp: Stamp, seen: Time) -> Result<(), Diff> {
+        if self.spans.admits(stamp, seen) {
+            return Ok(());
+        }
+        Err(Diff::new(field, self.spans.describe(stamp), time(seen)))
+    }
+
+    fn number(&mut self, ino: Ino, seen: u64) -> Result<(), Diff> {
+        if self.bindings.number(ino, seen) {
+            return Ok(());
+        }
+        let expected = match self.bindings.number_of(ino) {
+            Some(n) if n != seen => format!("{n}, as before"),
+            _ => "a number that no other inode has".to_owned(),
+        };
+        Err(Diff::new("ino", expected, seen))
+    }
+
+    /// Compares attributes. `merged` says whether the look was at the merged side.
+    pub(super) fn stat(&mut self, disk: &Disk, look: Look, seen: &Stat, merged: bool) -> Result<(), Diff> {
+        let inode = &disk[look.attributes];
+        let kind = inode.body.kind();
+        if kind != seen.kind {
+            return Err(Diff::new("type", format!("{kind:?}"), format!("{:?}", seen.kind)));
+        }
+        if inode.mode != seen.mode {
+            return Err(Diff::new("mode", octal(inode.mode), octal(seen.mode)));
+        }
+        if (inode.uid, inode.gid) != (seen.uid, seen.gid) {
+            return Err(Diff::new(
+                "owner",
+                format!("{}:{}", inode.uid, inode.gid),
+                format!("{}:{}", seen.uid, seen.gid),
+            ));
+        }
+        if look.nlink != seen.nlink {
+            return Err(Diff::new("nlink", look.nlink, seen.nlink));
+        }
+        let (size, rdev) = match &inode.body {
+            Body::File(data) => (data.len() as u64, (0, 0)),
+            Body::Symlink(target) => (target.len() as u64, (0, 0)),
+            Body::Char(major, minor) | Body::Block(major, minor) => (0, (*major, *minor)),
+            _ => (0, (0, 0)),
+        };
+        // A directory's size is its filesystem's business.
+        if kind != Kind::Dir && size != seen.size {
+            return Err(Diff::new("size", size, seen.size));
+        }
+        if rdev != seen.rdev && matches!(kind, Kind::Char | Kind::Block) {
+            return Err(Diff::new(
+                "device",
+                format!("{}:{}", rdev.0, rdev.1),
+                format!("{}:{}", seen.rdev.0, seen.rdev.1),
+            ));
+        }
+        self.number(look.number, seen.ino)?;
+        if merged && *self.merged_dev.get_or_insert(seen.dev) != seen.dev {
+            let (major, minor) = self.merged_dev.unwrap_or_default();
+            let seen = format!("{}:{}", seen.dev.0, seen.dev.1);
+            return Err(Diff::new("dev", format!("{major}:{minor}, as everything here"), seen));
+        }
+        self.stamp("mtime", inode.mtime, seen.mtime)?;
+        self.stamp("atime", inode.atime, seen.atime)?;
+        self.stamp("ctime", inode.ctime, seen.ctime)
+    }
+
+    fn xattr_value(&mut self, expected: &XattrValue, seen: &Bytes) -> bool {
+        match expected {
+            XattrValue::Known(value) => value == seen,
+            XattrValue::Handle(ino) => self.bindings.handle(*ino, seen),
+            XattrValue::Uuid(n) => self.bindings.uuid(*n, seen),
+        }
+    }
+
+    /// Compares xattrs; the merged side shows no private ones.
+    pub(super) fn xattrs(&mut self, disk: &Disk, ino: Ino, seen: &[(Bytes, Bytes)], merged: bool) -> Result<(), Diff> {
+        let describe = |value: &XattrValue| match value {
+            XattrValue::Known(value) => format!("\"{value}\""),
+            XattrValue::Handle(_) => "the file handle of its origin".to_owned(),
+            XattrValue::Uuid(_) => "the uuid of this upper".to_owned(),
+        };
+        let ignored = |name: &[u8]| IGNORED_XATTRS.iter().any(|i| i.as_bytes() == name);
+        let mut rest = seen.iter().filter(|(n, _)| !ignored(n)).peekable();
+        for (name, value) in &disk[ino].xattrs {
+            if merged && name.first() == Some(&b'@') || ignored(name) {
+                continue;
+            }
+            if let Some((extra, value)) = rest.next_if(|(n, _)| n < name) {
+                return Err(Diff::new(format!("xattr {extra}"), "none", format!("\"{value}\"")));
+            }
+            match rest.next_if(|(n, _)| n == name) {
+                None => return Err(Diff::new(format!("xattr {name}"), describe(value), "none")),
+                Some((_, seen)) => {
+                    if !self.xattr_value(value, seen) {
+                        return Err(Diff::new(format!("xattr {name}"), describe(value), format!("\"{seen}\"")));
+                    }
+                }
+            }
+        }
+        match rest.next() {
+            Some((extra, value)) => Err(Diff::new(format!("xattr {extra}"), "none", format!("\"{value}\""))),
+            None => Ok(()),
+        }
+    }
+
+    /// Compares the content of a file or symlink.
+    pub(super) fn content(&self, disk: &Disk, ino: Ino, seen: &Content) -> Result<(), Diff> {
+        let expected = match &disk[ino].body {
+            Body::File(data) => {
+                // The common case without a copy.
+                if matches!(seen, Content::Bytes(b) if b.as_slice() == data.as_slice()) {
+                    return Ok(());
+                }
+                content_of(data)
+            }
+            Body::Symlink(target) => {
+                if matches!(seen, Content::Bytes(b) if b == target) {
+                    return Ok(());
+                }
+                Content::Bytes(target.clone())
+            }
+            _ => Content::None,
+        };
+        if expected == *seen {
+            return Ok(());
+        }
+        let show = |c: &Content| match c {
+            Content::None => "nothing".to_owned(),
+            Content::Bytes(b) => format!("\"{b}\""),
+            Content::Digest(d) => format!("data with digest {d:016x}"),
+            Content::Unreadable(e) => format!("unreadable: {e}"),
+        };
+        Err(Diff::new("content", show(&expected), show(seen)))
+    }
+
+    /// Compares everything of a node.
+    pub(super) fn node(&mut self, disk: &Disk, look: Look, seen: &Seen, merged: bool, whole: bool) -> Result<(), Diff> {
+        self.stat(disk, look, &seen.stat, merged)?;
+        if !merged || whole {
+            self.xattrs(disk, look.attributes, &seen.xattrs, merged)?;
+        }
+        if whole {
+            self.content(disk, look.attributes, &seen.content)?;
+        }
+        Ok(())
+    }
+}

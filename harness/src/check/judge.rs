@@ -1,0 +1,229 @@
+//! Replaying a case in the model beside its trace.
+
+use super::compare::{Diff, Known};
+use super::divergence::{Divergence, Oracle, Place};
+use super::trees::{self, TreeDiff};
+use crate::bytes::Bytes;
+use crate::case::Case;
+use crate::model::look::Look;
+use crate::model::{Clause, Context, Model, Predicted, View};
+use crate::step::Op;
+use crate::trace::{DirEntry, End, Footprint, Observation, Outcome, Side, Span, StepTrace, Time, Trace, Value};
+
+/// What judging a trace gives.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The first difference, if there is one.
+    pub divergence: Option<Divergence>,
+    /// How many steps were compared in full.
+    pub checked: usize,
+    /// How often each clause fired, indexed by `Clause as usize`.
+    pub fired: Vec<u32>,
+}
+
+/// Judges a trace of `case`. With a `fault`, the model is wrong in that one clause.
+pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
+    let context = Context::of(&trace.environment);
+    let mut known = Known::default();
+    known.spans.push(trace.setup);
+    known.spans.push(trace.mounted);
+    let mut judge = Judge { model: Model::new(case, context, fault), known, case, trace, checked: 0 };
+    let divergence = judge.run().err().map(|d| *d);
+    Judgement { divergence, checked: judge.checked, fired: judge.model.rules.fired().to_vec() }
+}
+
+struct Judge<'a> {
+    model: Model,
+    known: Known,
+    case: &'a Case,
+    trace: &'a Trace,
+    checked: usize,
+}
+
+type Verdict = Result<(), Box<Divergence>>;
+
+impl Judge<'_> {
+    fn run(&mut self) -> Verdict {
+        if let Some(error) = &self.trace.mount_error {
+            let seen = format!("{}: {}", error.errno, error.message);
+            return Err(self.diverge(Place::Mount, Oracle::Ending, None, Diff::new("mount", "a mount", seen)));
+        }
+        for (index, record) in self.trace.steps.iter().enumerate() {
+            self.step(index, record)?;
+            self.checked += 1;
+        }
+        self.ending()?;
+        if let Some(last) = &self.trace.last {
+            self.model.rules.begin_step();
+            self.observe(Place::End, last)?;
+        }
+        let lower = self.trace.lower;
+        if lower.before != lower.after {
+            let diff = Diff::new("digest", format!("{:016x}", lower.before), format!("{:016x}", lower.after));
+            return Err(self.diverge(Place::End, Oracle::Lower, None, diff));
+        }
+        Ok(())
+    }
+
+    fn ending(&mut self) -> Verdict {
+        let (step, seen) = match &self.trace.end {
+            End::Completed => return Ok(()),
+            End::Died { step, how } => (*step, format!("death of the worker or target: {how}")),
+            End::Hung { step } => (*step, "no return before the deadline".to_owned()),
+            End::MountFailed { step, error } => (*step, format!("{}: {}", error.errno, error.message)),
+        };
+        let place = Place::Step(step as usize);
+        Err(self.diverge(place, Oracle::Ending, None, Diff::new("ending", "a return", seen)))
+    }
+
+    /// The end of the time in which looks after step `index` happened: before the next record ends.
+    fn looked_until(&self, index: usize) -> Time {
+        let next = self.trace.steps.get(index + 1).map(|s| s.span.to);
+        next.or(self.trace.last.as_ref().map(|l| l.span.to)).unwrap_or(self.trace.steps[index].span.to)
+    }
+
+    fn step(&mut self, index: usize, record: &StepTrace) -> Verdict {
+        let Some(step) = self.case.steps.get(index) else { return Ok(()) };
+        let place = Place::Step(index);
+        self.model.rules.begin_step();
+        let span = self.known.spans.push(record.span);
+        self.model.at(span);
+        let predicted = self.model.apply(&step.op);
+        self.outcome(&predicted, &record.outcome).map_err(|diff| self.diverge(place, Oracle::Outcome, None, diff))?;
+        if matches!(step.op, Op::Remount | Op::Rotate) {
+            self.known.merged_dev = None;
+        }
+        let looks = Span { from: record.span.from, to: self.looked_until(index) };
+        let looks = self.known.spans.push(looks);
+        self.model.at(looks);
+        for footprint in &record.footprint {
+            self.footprint(place, footprint)?;
+        }
+        match &record.observation {
+            Some(observation) => self.observe(place, observation),
+            None => Ok(()),
+        }
+    }
+
+    fn outcome(&mut self, predicted: &Result<Predicted, crate::errno::Errno>, seen: &Outcome) -> Result<(), Diff> {
+        let value = match (predicted, seen) {
+            (Ok(value), Outcome::Ok(seen)) => (value, seen),
+            (Err(e), Outcome::Err(seen)) if e == seen => return Ok(()),
+            (Err(e), Outcome::Err(seen)) => return Err(Diff::new("errno", e, seen)),
+            (Err(e), Outcome::Ok(_)) => return Err(Diff::new("errno", e, "success")),
+            (Ok(_), Outcome::Err(seen)) => return Err(Diff::new("errno", "success", seen)),
+        };
+        match value {
+            (Predicted::Unit, Value::Unit) => Ok(()),
+            (Predicted::Count(n), Value::Count(seen)) if n == seen => Ok(()),
+            (Predicted::Count(n), Value::Count(seen)) => Err(Diff::new("count", n, seen)),
+            (Predicted::Bytes(b), Value::Bytes(seen)) if b == seen => Ok(()),
+            (Predicted::Bytes(b), Value::Bytes(seen)) => Err(Diff::new("data", b, seen)),
+            (Predicted::Stat(look), Value::Stat(seen)) => self.known.stat(&self.model.disk, *look, seen, true),
+            (Predicted::List(listing), Value::List(seen)) => self.listing(listing, seen),
+            (_, seen) => Err(Diff::new("value", "a value of the call's type", format!("{seen:?}"))),
+        }
+    }
+
+    fn listing(&mut self, expected: &crate::model::readdir::Listing, seen: &[DirEntry]) -> Result<(), Diff> {
+        if !expected.iter().map(|e| &e.0).eq(seen.iter().map(|e| &e.name)) {
+            let show = |names: Vec<&Bytes>| {
+                format!("[{}]", names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            };
+            let expected = show(expected.iter().map(|e| &e.0).collect());
+            return Err(Diff::new("names", expected, show(seen.iter().map(|e| &e.name).collect())));
+        }
+        for ((name, kind, ino), seen) in expected.iter().zip(seen) {
+            if *kind != seen.kind {
+                return Err(Diff::new("d_type", format!("{name} {kind:?}"), format!("{name} {:?}", seen.kind)));
+            }
+            if !self.known.bindings.number(*ino, seen.ino) {
+                let number = self.known.bindings.number_of(*ino).map_or("its own".to_owned(), |n| n.to_string());
+                return Err(Diff::new("d_ino", format!("{name} {number}"), format!("{name} {}", seen.ino)));
+            }
+        }
+        Ok(())
+    }
+
+    fn footprint(&mut self, place: Place, footprint: &Footprint) -> Verdict {
+        let oracle = Oracle::Footprint(footprint.side);
+        let merged = footprint.side == Side::Merged;
+        let look = if merged {
+            self.model.look_merged(&footprint.path).map(|(_, look)| look)
+        } else {
+            let upper = self.model.upper;
+            self.model.disk_at(upper, &footprint.path).map(|ino| Look {
+                attributes: ino,
+                number: ino,
+                nlink: self.model.disk[ino].nlink,
+            })
+        };
+        let suspect = look.ok().and_then(|l| self.model.disk[l.attributes].by);
+        let diff = match (look, &footprint.seen) {
+            (Ok(look), Ok(seen)) => match self.known.node(&self.model.disk, look, seen, merged, false) {
+                Ok(()) => return Ok(()),
+                Err(diff) => diff,
+            },
+            (Err(e), Err(seen)) if e == *seen => return Ok(()),
+            (Err(e), Err(seen)) => Diff::new("errno", e, seen),
+            (Err(e), Ok(seen)) => Diff::new("presence", e, describe(seen)),
+            (Ok(look), Err(seen)) => {
+                Diff::new("presence", format!("{:?}", self.model.disk[look.attributes].body.kind()), seen)
+            }
+        };
+        let mut found = self.diverge(place, oracle, suspect, diff);
+        found.path = footprint.path.clone();
+        Err(found)
+    }
+
+    fn observe(&mut self, place: Place, observation: &Observation) -> Verdict {
+        let span = self.known.spans.push(observation.span);
+        self.model.at(span);
+        let (model, known) = (&mut self.model, &mut self.known);
+        let overlay = model.context.view == View::Overlay;
+        let found = match trees::merged(model, known, &observation.merged) {
+            Err(diff) => Some((Side::Merged, diff)),
+            Ok(()) if !overlay => None,
+            Ok(()) => match trees::upper(model, known, &observation.upper) {
+                Err(diff) => Some((Side::Upper, diff)),
+                Ok(()) => trees::work(model, &observation.work).err().map(|diff| (Side::Work, diff)),
+            },
+        };
+        let Some((side, TreeDiff { path, diff, suspect })) = found else { return Ok(()) };
+        let suspect = suspect.and_then(|ino| self.model.disk[ino].by);
+        let mut found = self.diverge(place, Oracle::Tree(side), suspect, diff);
+        found.path = path;
+        Err(found)
+    }
+
+    fn diverge(&self, place: Place, oracle: Oracle, suspect: Option<Clause>, diff: Diff) -> Box<Divergence> {
+        let mut in_play: Vec<Clause> = Vec::new();
+        for &clause in self.model.rules.in_play() {
+            if !in_play.contains(&clause) {
+                in_play.push(clause);
+            }
+        }
+        let operation = match place {
+            Place::Mount => "mount",
+            Place::Step(n) => self.case.steps.get(n).map_or("end", |s| s.op.name()),
+            Place::End => "end",
+        };
+        let rule = suspect.or(self.model.rules.in_play().last().copied());
+        Box::new(Divergence {
+            place,
+            oracle,
+            operation,
+            rule,
+            in_play,
+            path: Bytes::default(),
+            field: diff.field,
+            expected: diff.expected,
+            seen: diff.seen,
+        })
+    }
+}
+
+fn describe(seen: &crate::trace::Seen) -> String {
+    let whiteout = seen.stat.kind == crate::trace::Kind::Char && seen.stat.rdev == (0, 0);
+    if whiteout { "a whiteout".to_owned() } else { format!("{:?}", seen.stat.kind) }
+}

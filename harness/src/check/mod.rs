@@ -1,0 +1,16 @@
+//! Judging: a model against a trace.
+//!
+//! [`judge`] replays the case in the model beside the trace and stops at the first difference. It
+//! reads nothing but its arguments, so a trace made under another kernel, or last year, is judged
+//! the same way.
+
+mod compare;
+mod divergence;
+mod expect;
+mod judge;
+mod trees;
+
+pub use compare::IGNORED_XATTRS;
+pub use divergence::{Divergence, Oracle, Place, Signature};
+pub use expect::check_expectations;
+pub use judge::{Judgement, judge};

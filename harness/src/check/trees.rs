@@ -1,0 +1,186 @@
+//! Comparing whole trees: merged (looking there has effects, in the worker's order), upper, work.
+
+use super::compare::{Diff, Known};
+use crate::bytes::Bytes;
+use crate::model::Model;
+use crate::model::disk::Ino;
+use crate::model::look::Look;
+use crate::model::overlay::{Cache, DentryId};
+use crate::trace::{Kind, NodeSeen, Seen, TreeSeen};
+
+/// A difference at a place of a tree, with the inode that is suspect.
+#[derive(Debug)]
+pub(super) struct TreeDiff {
+    pub path: Bytes,
+    pub diff: Diff,
+    pub suspect: Option<Ino>,
+}
+
+/// Walks the seen entries in step with the model.
+struct Cursor<'a> {
+    seen: &'a [NodeSeen],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn next(&mut self, path: &Bytes) -> Result<&'a NodeSeen, Diff> {
+        match self.seen.get(self.at) {
+            Some(node) if node.path == *path => {
+                self.at += 1;
+                Ok(node)
+            }
+            Some(node) => Err(Diff::new("order", path, &node.path)),
+            None => Err(Diff::new("entry", "an entry", "the end of the tree")),
+        }
+    }
+
+    /// Names directly below `path` from here on, as the worker listed them.
+    fn names_below(&self, path: &Bytes) -> Vec<&'a [u8]> {
+        let prefix = if path.is_empty() { 0 } else { path.len() + 1 };
+        let below = |n: &&NodeSeen| {
+            n.path.len() > prefix
+                && n.path.starts_with(path)
+                && (path.is_empty() || n.path.as_slice()[path.len()] == b'/')
+        };
+        let entries = self.seen[self.at..].iter().take_while(below);
+        entries.map(|n| &n.path.as_slice()[prefix..]).filter(|n| !n.contains(&b'/')).collect()
+    }
+}
+
+fn compare_names<'m>(expected: impl Iterator<Item = &'m Bytes> + Clone, seen: &[&[u8]]) -> Result<(), Diff> {
+    if expected.clone().map(|n| n.as_slice()).eq(seen.iter().copied()) {
+        return Ok(());
+    }
+    let list = |names: Vec<Bytes>| {
+        let words: Vec<String> = names.iter().map(ToString::to_string).collect();
+        format!("[{}]", words.join(" "))
+    };
+    Err(Diff::new("names", list(expected.cloned().collect()), list(seen.iter().map(|n| Bytes::from(*n)).collect())))
+}
+
+fn seen_of(node: &NodeSeen) -> Result<&Seen, Diff> {
+    node.seen.as_ref().map_err(|e| Diff::new("errno", "a node", e))
+}
+
+fn listable(node: &NodeSeen) -> Result<(), Diff> {
+    match node.list_error {
+        None => Ok(()),
+        Some(e) => Err(Diff::new("listing", "a listing", e)),
+    }
+}
+
+/// Compares the merged view.
+pub(super) fn merged(model: &mut Model, known: &mut Known, seen: &TreeSeen) -> Result<(), TreeDiff> {
+    let mut cursor = Cursor { seen, at: 0 };
+    visit_merged(model, known, &mut cursor, Cache::ROOT, Bytes::default(), Kind::Unknown)
+}
+
+fn visit_merged(
+    model: &mut Model,
+    known: &mut Known,
+    cursor: &mut Cursor<'_>,
+    id: DentryId,
+    path: Bytes,
+    listed: Kind,
+) -> Result<(), TreeDiff> {
+    let looked = model.look(id);
+    let suspect = looked.ok().map(|l| l.attributes);
+    let fail = |diff| TreeDiff { path: path.clone(), diff, suspect };
+    let node = cursor.next(&path).map_err(fail)?;
+    let look = match looked {
+        Ok(look) => look,
+        Err(errno) => {
+            return match &node.seen {
+                Err(seen) if *seen == errno => Ok(()),
+                Err(seen) => Err(fail(Diff::new("errno", errno, seen))),
+                Ok(_) => Err(fail(Diff::new("errno", errno, "a node"))),
+            };
+        }
+    };
+    if listed != node.listed {
+        return Err(fail(Diff::new("d_type", format!("{listed:?}"), format!("{:?}", node.listed))));
+    }
+    let seen = seen_of(node).map_err(fail)?;
+    known.node(&model.disk, look, seen, true, true).map_err(fail)?;
+    if seen.stat.kind != Kind::Dir {
+        return Ok(());
+    }
+    listable(node).map_err(fail)?;
+    let listing = model.list_dentry(id);
+    compare_names(listing.iter().map(|e| &e.0), &cursor.names_below(&path)).map_err(fail)?;
+    for (name, kind, _) in listing {
+        let child = model.lookup_for_look(id, &name).map_err(|e| fail(Diff::new("errno", e, "a lookup")))?;
+        visit_merged(model, known, cursor, child, path.join(&name), kind)?;
+    }
+    Ok(())
+}
+
+/// Compares the upper layer as it lies on disk.
+pub(super) fn upper(model: &Model, known: &mut Known, seen: &TreeSeen) -> Result<(), TreeDiff> {
+    let mut cursor = Cursor { seen, at: 0 };
+    visit_disk(model, known, &mut cursor, model.upper, Bytes::default(), Kind::Unknown)?;
+    match seen.get(cursor.at) {
+        None => Ok(()),
+        Some(extra) => Err(TreeDiff {
+            path: extra.path.clone(),
+            diff: Diff::new("entry", "the end of the tree", "an entry"),
+            suspect: None,
+        }),
+    }
+}
+
+fn visit_disk(
+    model: &Model,
+    known: &mut Known,
+    cursor: &mut Cursor<'_>,
+    ino: Ino,
+    path: Bytes,
+    listed: Kind,
+) -> Result<(), TreeDiff> {
+    let fail = |diff| TreeDiff { path: path.clone(), diff, suspect: Some(ino) };
+    let node = cursor.next(&path).map_err(fail)?;
+    if listed != node.listed {
+        return Err(fail(Diff::new("d_type", format!("{listed:?}"), format!("{:?}", node.listed))));
+    }
+    let seen = seen_of(node).map_err(fail)?;
+    let look = Look { attributes: ino, number: ino, nlink: model.disk[ino].nlink };
+    known.node(&model.disk, look, seen, false, true).map_err(fail)?;
+    let Some(names) = model.disk[ino].names() else { return Ok(()) };
+    listable(node).map_err(fail)?;
+    compare_names(names.keys(), &cursor.names_below(&path)).map_err(fail)?;
+    for (name, &child) in names {
+        visit_disk(model, known, cursor, child, path.join(name), model.disk[child].body.kind())?;
+    }
+    Ok(())
+}
+
+/// Compares the work directory: its own attributes and the names of temporaries are the kernel's
+/// business, what kinds of things lie in it is not.
+pub(super) fn work(model: &Model, seen: &TreeSeen) -> Result<(), TreeDiff> {
+    fn shape(disk: &crate::model::disk::Disk, ino: Ino, depth: usize, out: &mut Vec<String>) {
+        for (name, &child) in disk[ino].names().into_iter().flatten() {
+            out.push(entry(depth, name, disk[child].body.kind(), disk[child].mode));
+            shape(disk, child, depth + 1, out);
+        }
+    }
+    fn entry(depth: usize, name: &[u8], kind: Kind, mode: u16) -> String {
+        let name = if name.starts_with(b"#") { Bytes::from("#") } else { Bytes::from(name) };
+        format!("{:depth$}{name} {kind:?} {mode:04o}", "")
+    }
+    let mut expected = Vec::new();
+    shape(&model.disk, model.work_base, 0, &mut expected);
+    let mut found = Vec::new();
+    for node in seen.iter().filter(|n| !n.path.is_empty()) {
+        let (dir, name) = node.path.split_last();
+        let depth = if dir.is_empty() { 0 } else { 1 + dir.iter().filter(|b| **b == b'/').count() };
+        match &node.seen {
+            Ok(seen) => found.push(entry(depth, name, seen.stat.kind, seen.stat.mode)),
+            Err(e) => found.push(format!("{}: {e}", node.path)),
+        }
+    }
+    if expected == found {
+        return Ok(());
+    }
+    let show = |lines: &[String]| format!("[{}]", lines.iter().map(|l| l.trim()).collect::<Vec<_>>().join(", "));
+    Err(TreeDiff { path: Bytes::default(), diff: Diff::new("names", show(&expected), show(&found)), suspect: None })
+}

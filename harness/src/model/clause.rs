@@ -1,0 +1,311 @@
+//! The clauses: every statement that the model decides, with its ID, level, wording and source.
+//!
+//! A clause is a rule of OverlayFS (or of the VFS above it) cut so small that one place in the
+//! model decides it. That place asks [`Rules::holds`], which records that the clause fired and
+//! answers `false` only while the clause's *fault* is on. A fault breaks that one clause and nothing
+//! else, so a faulty model that still agrees with every trace shows a clause that nothing tests.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Whom a clause binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Any overlay implementation: what the merged view shows, and that lower layers never change.
+    Contract,
+    /// The on-disk form that lets another implementation mount the layers later.
+    Format,
+    /// Linux's own implementation: precedence of errors, inode numbers, time stamps of its work.
+    Linux,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Contract => "contract",
+            Level::Format => "format",
+            Level::Linux => "linux",
+        })
+    }
+}
+
+macro_rules! clauses {
+    ($($(#[$doc:meta])* $name:ident = $id:literal, $level:ident, $text:literal, $source:literal;)*) => {
+        /// A clause of the specification.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u16)]
+        pub enum Clause {
+            $(#[doc = $text] $name,)*
+        }
+
+        impl Clause {
+            /// All of them, in the order of the specification.
+            pub const ALL: &[Clause] = &[$(Clause::$name),*];
+
+            const FACTS: &[(&str, Level, &str, &str)] = &[$(($id, Level::$level, $text, $source)),*];
+        }
+    };
+}
+
+clauses! {
+    // Path walk: the VFS above the overlay.
+    VfsEmptyPath = "VFS-01.empty", Linux, "An empty path is ENOENT.", "fs/namei.c getname_flags";
+    VfsPathTooLong = "VFS-02.path", Linux, "A path of 4096 bytes or more is ENAMETOOLONG.", "fs/namei.c getname_flags";
+    VfsNameTooLong = "VFS-02.name", Linux, "A component of more than 255 bytes is ENAMETOOLONG when it is looked up.", "fs/overlayfs/namei.c ovl_lookup (MNT-48)";
+    VfsMissing = "VFS-03.missing", Contract, "A component that is not there is ENOENT.", "fs/namei.c walk_component";
+    VfsNotDir = "VFS-03.notdir", Contract, "A component before the last that is no directory is ENOTDIR.", "fs/namei.c link_path_walk";
+    VfsDotDot = "VFS-04.dotdot", Contract, "`..` leads to the parent, and stays at the root of the process.", "fs/namei.c follow_dotdot";
+    VfsFollow = "VFS-05.follow", Contract, "A symlink before the last component is followed, relative to its directory or from the root.", "fs/namei.c pick_link";
+    VfsFollowLast = "VFS-05.last", Contract, "A symlink as last component is followed unless the call says not to.", "fs/namei.c step_into";
+    VfsLoop = "VFS-05.loop", Linux, "More than 40 symlinks in one walk are ELOOP.", "fs/namei.c pick_link, MAXSYMLINKS";
+    VfsSlashDir = "VFS-06.dir", Linux, "A trailing slash demands a directory: ENOTDIR otherwise.", "fs/namei.c lookup_last";
+    VfsSlashFollow = "VFS-06.follow", Linux, "A trailing slash makes the walk follow a symlink in the last component.", "fs/namei.c lookup_last";
+    VfsCreateExists = "VFS-07.exists", Contract, "Creating a name that is visible is EEXIST, before any copy-up (CRE-04).", "fs/namei.c filename_create";
+    VfsCreateDots = "VFS-07.dots", Linux, "Creating `.`, `..` or `/` is EEXIST.", "fs/namei.c filename_create";
+    VfsCreateSlash = "VFS-07.slash", Linux, "Creating anything but a directory at a missing name with a trailing slash is ENOENT.", "fs/namei.c filename_create";
+    VfsUnlinkDir = "VFS-08.isdir", Contract, "unlink of a directory is EISDIR (RMV-11).", "fs/namei.c may_delete";
+    VfsUnlinkDots = "VFS-08.dots", Linux, "unlink of `.`, `..` or `/` is EISDIR.", "fs/namei.c do_unlinkat";
+    VfsUnlinkSlash = "VFS-08.slash", Linux, "unlink with a trailing slash is ENOTDIR for what is no directory.", "fs/namei.c do_unlinkat";
+    VfsRmdirNotDir = "VFS-09.notdir", Contract, "rmdir of what is no directory is ENOTDIR (RMV-11).", "fs/namei.c may_delete";
+    VfsRmdirDotDot = "VFS-09.dotdot", Linux, "rmdir of `..` is ENOTEMPTY.", "fs/namei.c do_rmdir";
+    VfsRmdirDot = "VFS-09.dot", Linux, "rmdir of `.` is EINVAL.", "fs/namei.c do_rmdir";
+    VfsRmdirRoot = "VFS-09.root", Linux, "rmdir of `/` is EBUSY (RMV-11).", "fs/namei.c do_rmdir";
+    VfsRenameFlags = "VFS-10.flags", Linux, "RENAME_EXCHANGE with RENAME_NOREPLACE or RENAME_WHITEOUT is EINVAL (REN-01).", "fs/namei.c do_renameat2";
+    VfsRenameOldDots = "VFS-10.olddots", Linux, "Renaming `.`, `..` or `/` is EBUSY.", "fs/namei.c do_renameat2";
+    VfsRenameNewDots = "VFS-10.newdots", Linux, "Renaming to `.`, `..` or `/` is EBUSY, or EEXIST with RENAME_NOREPLACE.", "fs/namei.c do_renameat2";
+    VfsRenameMissing = "VFS-10.missing", Contract, "Renaming a name that is not there is ENOENT.", "fs/namei.c do_renameat2";
+    VfsRenameNoReplace = "VFS-10.noreplace", Contract, "RENAME_NOREPLACE onto a visible name is EEXIST (REN-01).", "fs/namei.c do_renameat2";
+    VfsRenameExchangeMissing = "VFS-10.exchange", Contract, "RENAME_EXCHANGE with a name that is not there is ENOENT (REN-01).", "fs/namei.c do_renameat2";
+    VfsRenameSlash = "VFS-10.slash", Linux, "A trailing slash on either name is ENOTDIR unless what is renamed there is a directory.", "fs/namei.c do_renameat2";
+    VfsRenameIntoSelf = "VFS-10.subtree", Contract, "Renaming a directory into its own subtree is EINVAL (REN-13).", "fs/namei.c do_renameat2, lock_rename";
+    VfsRenameOntoAncestor = "VFS-10.ancestor", Linux, "Renaming onto an ancestor is ENOTEMPTY (EINVAL with RENAME_EXCHANGE).", "fs/namei.c do_renameat2";
+    VfsRenameSame = "VFS-10.same", Contract, "Renaming between two names of one file does nothing and succeeds (REN-13).", "fs/namei.c vfs_rename";
+    VfsRenameDirOverFile = "VFS-10.dirfile", Contract, "Renaming a directory over what is none is ENOTDIR (REN-13).", "fs/namei.c may_delete";
+    VfsRenameFileOverDir = "VFS-10.filedir", Contract, "Renaming what is no directory over a directory is EISDIR (REN-13).", "fs/namei.c may_delete";
+    VfsLinkDir = "VFS-11.dir", Contract, "A hard link to a directory is EPERM (LNK-02).", "fs/namei.c vfs_link";
+    VfsOpenCreateDirectory = "VFS-12.creatdir", Linux, "O_CREAT with O_DIRECTORY is EINVAL.", "fs/open.c build_open_flags";
+    VfsOpenCreateSlash = "VFS-12.creatslash", Linux, "O_CREAT with a trailing slash is EISDIR.", "fs/namei.c open_last_lookups";
+    VfsOpenExclusive = "VFS-12.excl", Contract, "O_CREAT|O_EXCL of a name that is visible is EEXIST; a symlink counts and is not followed.", "fs/namei.c do_open";
+    VfsOpenCreateIsDir = "VFS-12.creatisdir", Linux, "O_CREAT of a directory is EISDIR.", "fs/namei.c do_open";
+    VfsOpenNotDir = "VFS-12.notdir", Contract, "O_DIRECTORY of what is no directory is ENOTDIR.", "fs/namei.c do_open";
+    VfsOpenNoFollow = "VFS-12.nofollow", Contract, "O_NOFOLLOW of a symlink is ELOOP.", "fs/namei.c may_open";
+    VfsOpenDirWrite = "VFS-12.isdir", Contract, "Opening a directory for writing, or with O_TRUNC, is EISDIR.", "fs/namei.c may_open";
+    VfsOpenTruncates = "VFS-12.trunc", Contract, "O_TRUNC empties a regular file and dates it now, whatever the access mode.", "fs/namei.c handle_truncate";
+    VfsOpenNoDevice = "VFS-13.enxio", Linux, "Opening a socket, or a device that no driver owns, is ENXIO.", "fs/inode.c no_open, fs/char_dev.c chrdev_open";
+    VfsFifoNoReader = "VFS-13.fifo", Linux, "Opening a fifo O_WRONLY|O_NONBLOCK while nobody reads from it is ENXIO.", "fs/pipe.c fifo_open";
+    VfsFifoRead = "VFS-13.fiforead", Linux, "Reading an empty fifo gives nothing while nobody writes, and EAGAIN while somebody may.", "fs/pipe.c pipe_read";
+    VfsFifoWrite = "VFS-13.fifowrite", Linux, "Writing to a fifo that nobody reads is EPIPE; else what is written can be read.", "fs/pipe.c pipe_write";
+    VfsBadSlot = "VFS-14.ebadf", Linux, "A closed descriptor is EBADF, as is reading or writing against its access mode.", "fs/read_write.c";
+    VfsReadDir = "VFS-14.eisdir", Linux, "read(2) of a directory is EISDIR.", "fs/libfs.c generic_read_dir";
+    VfsReadPosition = "VFS-14.pos", Contract, "A descriptor has a position that reads and writes advance; it survives copy-up (FIL-16).", "fs/read_write.c";
+    VfsAppend = "VFS-14.append", Contract, "O_APPEND writes at the end, wherever the position is (FIL-16).", "mm/filemap.c generic_write_checks";
+    VfsDevice = "VFS-14.device", Linux, "null reads as empty, zero and full as NUL bytes; full refuses writes with ENOSPC (FIL-17).", "drivers/char/mem.c";
+    VfsTruncateKind = "VFS-15.kind", Contract, "truncate of a directory is EISDIR, of any other special file EINVAL.", "fs/open.c vfs_truncate";
+    VfsTruncateNegative = "VFS-15.negative", Linux, "truncate to a negative length is EINVAL before the path is walked.", "fs/open.c do_sys_truncate";
+    VfsTruncateExtends = "VFS-15.extend", Contract, "Truncating to a larger size adds NUL bytes.", "fs/attr.c";
+    VfsReadlinkKind = "VFS-16.einval", Contract, "readlink of what is no symlink is EINVAL.", "fs/stat.c do_readlinkat";
+    VfsSymlinkLong = "VFS-17.long", Linux, "A symlink target of 4096 bytes or more is ENAMETOOLONG, an empty one ENOENT.", "fs/namei.c do_symlinkat";
+    VfsKillSuid = "VFS-18.suid", Contract, "Writing or truncating by a caller without CAP_FSETID clears setuid, and setgid of a group-executable file (ATT-03).", "fs/attr.c setattr_should_drop_suidgid";
+    VfsMknodDevice = "VFS-19.mknod", Linux, "mknod of a device other than 0:0 needs CAP_MKNOD in the initial user namespace: EPERM (CRE-09).", "fs/namei.c vfs_mknod";
+    VfsDevicesOff = "VFS-20.nodev", Linux, "Opening a device on a mount that a user namespace made is EACCES.", "fs/namei.c may_open_dev";
+
+    // The filesystem under the layers.
+    FsDirTime = "FS-01.dirtime", Contract, "Adding or removing a name dates the directory's mtime and ctime.", "mm/shmem.c";
+    FsCtime = "FS-01.ctime", Contract, "Changing attributes, links, names or xattrs of a node dates its ctime.", "mm/shmem.c, fs/libfs.c simple_rename_timestamp";
+    FsWriteTime = "FS-01.mtime", Contract, "Writing data or changing the size dates mtime and ctime.", "mm/shmem.c, fs/inode.c file_update_time";
+    FsTruncateSame = "FS-01.same", Linux, "truncate(2) to the same size dates nothing on tmpfs.", "mm/shmem.c shmem_setattr";
+    FsDirLinks = "FS-02.dirlinks", Linux, "A directory has two links and one for each subdirectory.", "mm/shmem.c";
+    FsLinks = "FS-02.links", Contract, "A node has as many links as names.", "mm/shmem.c";
+    FsSetgid = "FS-03.setgid", Contract, "What is made in a setgid directory takes its group, and a directory also its setgid bit (PRM-06).", "fs/inode.c inode_init_owner";
+    FsMkdirMode = "FS-03.mkdir", Linux, "mkdir takes permission and sticky bits from its mode, no setuid or setgid.", "fs/namei.c vfs_mkdir";
+    FsNotEmpty = "FS-04.notempty", Contract, "Removing or replacing a directory that holds anything is ENOTEMPTY.", "fs/libfs.c simple_empty";
+
+    // Mounting.
+    MntWorkdir = "MNT-35.work", Format, "Mounting creates an empty directory `work` of mode 0000 in the work directory.", "super.c ovl_workdir_create";
+    MntWorkClean = "MNT-35.clean", Format, "What a former mount left in `work/work` is removed.", "super.c ovl_workdir_create, readdir.c ovl_workdir_cleanup";
+    MntUuid = "MNT-46.fresh", Format, "uuid=auto writes a random uuid on an upper root that has none and is not impure.", "util.c ovl_init_uuid_xattr";
+    MntUuidImpure = "MNT-46.impure", Format, "uuid=auto writes no uuid on an upper root that is impure already.", "util.c ovl_init_uuid_xattr";
+    MntUuidKept = "MNT-46.kept", Format, "An existing uuid is kept over mounts.", "util.c ovl_init_uuid_xattr";
+
+    // Lookup and merge.
+    LkpOrder = "LKP-01.order", Contract, "The upper is searched first, then the parent's lower directories from top to bottom.", "namei.c ovl_lookup";
+    LkpNonDirStops = "LKP-02.nondir", Contract, "What is found first and is no directory is the object; nothing below is searched.", "namei.c ovl_lookup_single";
+    LkpMerge = "LKP-02.merge", Contract, "Directories of one name merge.", "namei.c ovl_lookup";
+    LkpNonDirBelow = "LKP-03.nondir", Contract, "While merging, the first layer where the name is no directory ends the search.", "namei.c ovl_lookup_single";
+    LkpWhiteoutBelow = "LKP-03.whiteout", Contract, "While merging, the first layer where the name is a whiteout ends the search.", "namei.c ovl_lookup_single";
+    LkpOpaque = "LKP-04.opaque", Contract, "A directory with opaque=y is included and hides what is below it.", "namei.c ovl_lookup_single";
+    LkpOpaqueValue = "LKP-04.value", Linux, "An opaque xattr of any value but y hides nothing.", "namei.c ovl_get_opaquedir_val";
+    LkpTopAttributes = "LKP-05.top", Contract, "Attributes of a merged directory are those of its top-most component.", "inode.c ovl_getattr";
+    LkpUpperWhiteout = "LKP-08.whiteout", Linux, "A negative name remembers whether an upper whiteout made it so.", "namei.c ovl_lookup";
+    LkpFixOrigin = "LKP-09.origin", Format, "Looking up an upper directory over a lower one that has no origin stores one.", "namei.c ovl_fix_origin";
+    LkpFixImpure = "LKP-09.impure", Format, "Storing that origin marks the parent impure.", "namei.c ovl_fix_origin";
+    LkpDecodeOrigin = "LKP-10.decode", Linux, "The origin of an upper file is decoded to find its lower inode.", "namei.c ovl_check_origin";
+    WhtHides = "WHT-01.hides", Contract, "A character device 0:0 in any layer hides the name there and below.", "util.c ovl_path_is_whiteout";
+    WhtMknod = "WHT-07.mknod", Contract, "mknod of a character device 0:0 through the overlay is EPERM.", "dir.c ovl_mknod";
+    WhtNode = "WHT-06.node", Format, "A whiteout is a character device 0:0 of mode 0000 that belongs to the mounter.", "dir.c ovl_whiteout";
+    WhtShared = "WHT-06.shared", Linux, "Whiteouts made by removals are hard links of one inode, whose spare link stays in work.", "dir.c ovl_whiteout";
+
+    // Directory listing.
+    DirMerged = "DIR-03.once", Contract, "A merged listing names every visible name once.", "readdir.c ovl_dir_read_merged";
+    DirType = "DIR-04.type", Contract, "The type of a listed name is that of its top-most object.", "readdir.c ovl_cache_entry_new";
+    DirWhiteout = "DIR-04.whiteout", Contract, "A name whose top-most object is a whiteout is not listed where listings merge.", "readdir.c ovl_check_whiteouts";
+    DirRaw = "WHT-04.raw", Linux, "A directory that does not merge is listed as it lies on disk, raw whiteouts included.", "readdir.c ovl_dir_is_real";
+    DirImpureGone = "DIR-13.impure", Format, "The first listing of an impure directory that holds no copied-up child any more removes the mark.", "readdir.c ovl_cache_get_impure";
+    DirIno = "INO-08.dino", Linux, "d_ino equals st_ino where all layers are on one filesystem.", "readdir.c ovl_cache_update";
+
+    // Copy-up.
+    CupOpenWrite = "CUP-01.open", Format, "Opening a lower regular file for writing copies it up.", "copy_up.c ovl_maybe_copy_up";
+    CupOpenTrunc = "CUP-01.trunc", Format, "Opening a lower regular file with O_TRUNC copies it up, even read-only.", "copy_up.c ovl_open_need_copy_up";
+    CupTruncate = "CUP-01.truncate", Format, "truncate copies up, even to the same size.", "inode.c ovl_setattr";
+    CupChmod = "CUP-01.chmod", Format, "chmod copies up, even to the same mode.", "inode.c ovl_setattr";
+    CupLink = "CUP-01.link", Format, "The source of a hard link is copied up.", "dir.c ovl_link";
+    CupRename = "CUP-01.rename", Format, "The source of a rename is copied up.", "dir.c ovl_rename";
+    CupRenameExchange = "CUP-01.exchange", Format, "RENAME_EXCHANGE copies up both.", "dir.c ovl_rename";
+    CupRead = "CUP-02.read", Format, "Opening for reading copies nothing up.", "copy_up.c ovl_open_need_copy_up";
+    CupSpecial = "CUP-03.special", Format, "Opening a fifo, socket or device copies nothing up, even for writing.", "copy_up.c ovl_open_need_copy_up";
+    CupParent = "CUP-05.parent", Format, "Creating or removing a name copies its directory up.", "dir.c ovl_create_object, ovl_do_remove";
+    CupAncestors = "CUP-09.ancestors", Format, "Missing ancestors are copied up first, from the top.", "copy_up.c ovl_copy_up_flags";
+    CupDirAttributes = "CUP-09.attributes", Format, "A copied-up directory keeps mode, owner, xattrs, atime and mtime; its content is not copied.", "copy_up.c ovl_copy_up_workdir";
+    CupImpure = "CUP-10.impure", Format, "Copying up marks the parent's upper impure.", "copy_up.c ovl_do_copy_up";
+    CupParentTimes = "CUP-10.times", Format, "Copying up keeps the parent's atime and mtime.", "copy_up.c ovl_do_copy_up";
+    CupData = "CUP-11.data", Contract, "A copied-up file has the lower file's data.", "copy_up.c ovl_copy_up_file";
+    CupFileAttributes = "CUP-11.attributes", Contract, "A copied-up file keeps mode, owner, atime and mtime.", "copy_up.c ovl_set_attr";
+    CupXattrs = "CUP-11.xattrs", Contract, "A copied-up node keeps its xattrs.", "copy_up.c ovl_copy_xattr";
+    CupPrivate = "XAT-07.private", Format, "Private xattrs of a lower node are not copied up.", "copy_up.c ovl_copy_xattr";
+    CupOriginDir = "CUP-14.dir", Format, "A copied-up directory stores its origin.", "copy_up.c ovl_do_copy_up";
+    CupOriginFile = "CUP-14.file", Format, "A copied-up file, symlink or special file with one lower link stores its origin.", "copy_up.c ovl_do_copy_up";
+    CupOriginHardlink = "CUP-14.hardlink", Format, "A copied-up file with several lower links stores no origin while index is off.", "copy_up.c ovl_do_copy_up";
+    CupOriginEmpty = "CUP-14.empty", Format, "Where handles cannot be decoded the stored origin is empty (MNT-41, USR-03).", "copy_up.c ovl_get_origin_fh";
+    CupOriginUser = "USR-05.special", Format, "With userxattr, symlinks and special files store no origin: user.* xattrs are not for them.", "copy_up.c ovl_set_origin_fh";
+    CupTruncEmpty = "CUP-16.trunc", Linux, "O_TRUNC copies no data up.", "copy_up.c ovl_copy_up_one";
+    CupDevice = "CUP-18.device", Contract, "A copied-up device keeps its number, a symlink its target.", "copy_up.c ovl_copy_up_workdir";
+
+    // Creation.
+    CreOwner = "CRE-01.owner", Contract, "What is created belongs to the caller.", "dir.c ovl_create_or_link";
+    CreOverWhiteout = "CRE-02.replace", Contract, "Creating at a whiteouted name replaces the whiteout.", "dir.c ovl_create_over_whiteout";
+    CreOpaque = "CRE-02.opaque", Format, "mkdir over an upper whiteout makes the directory opaque (OPQ-01a).", "dir.c ovl_create_over_whiteout";
+    CreNoOpaque = "OPQ-01.plain", Format, "mkdir where no upper whiteout was makes no opaque directory while no feature forbids offline changes (OPQ-01b).", "dir.c ovl_create_upper";
+    CreLowerWhiteout = "CRE-03.lower", Format, "A whiteout in a lower layer alone does not make mkdir opaque.", "dir.c ovl_dentry_is_whiteout";
+    LnkShared = "LNK-01.shared", Contract, "A hard link through the overlay shares data and attributes and counts as a link.", "dir.c ovl_link";
+    LnkImpure = "LNK-02.impure", Format, "Linking what has an origin marks the new parent impure.", "dir.c ovl_create_or_link";
+    LnkBroken = "LNK-03.broken", Contract, "With index off, copying up one of several lower hard links breaks it off the others.", "copy_up.c ovl_do_copy_up";
+
+    // Removal.
+    RmvWhiteout = "RMV-02.whiteout", Contract, "Removing a name that something lower would show through leaves a whiteout.", "dir.c ovl_do_remove";
+    RmvPlain = "RMV-02.plain", Format, "Removing a name that nothing lower would show through leaves nothing.", "dir.c ovl_remove_upper";
+    RmvShadow = "RMV-01.shadow", Contract, "Whether something lower would show through depends on the parent's stack and the name alone.", "namei.c ovl_lower_positive";
+    RmvLowerWhiteout = "RMV-01.lowerwhiteout", Format, "A lower whiteout at the name counts as nothing there.", "namei.c ovl_lower_positive";
+    RmvNotEmpty = "RMV-05.notempty", Contract, "rmdir of a directory with a visible name is ENOTEMPTY, before any copy-up.", "readdir.c ovl_check_empty_dir";
+    RmvPure = "RMV-05.pure", Linux, "Whether a pure upper directory is empty is for the upper filesystem to say, raw whiteouts included.", "dir.c ovl_pure_upper";
+    RmvCleared = "RMV-07.cleared", Contract, "A directory that holds only whiteouts can be removed; they go with it.", "dir.c ovl_clear_empty";
+
+    // Rename.
+    RenFlags = "REN-01.flags", Linux, "RENAME_WHITEOUT through the overlay is EINVAL.", "dir.c ovl_rename";
+    RenXdev = "REN-02.exdev", Contract, "Renaming a lower or merged directory is EXDEV while redirect_dir is not on.", "dir.c ovl_can_move";
+    RenXdevExchange = "REN-02.exchange", Contract, "RENAME_EXCHANGE with a lower or merged directory is EXDEV while redirect_dir is not on.", "dir.c ovl_can_move";
+    RenNotEmpty = "REN-03.notempty", Contract, "Renaming onto a directory that is not pure upper and has a visible name is ENOTEMPTY, before any copy-up.", "dir.c ovl_rename";
+    RenParent = "REN-04.parent", Format, "The target's directory is copied up.", "dir.c ovl_rename";
+    RenWhiteout = "REN-05.whiteout", Contract, "Where something lower would show through at the old name, rename leaves a whiteout there.", "dir.c ovl_rename";
+    RenSwap = "REN-05.swap", Linux, "Renaming onto a whiteout moves that whiteout to the old name if one is needed there.", "dir.c ovl_rename";
+    RenClean = "REN-05.clean", Format, "A directory renamed onto a whiteout without need of one at the old name leaves nothing there.", "dir.c ovl_rename";
+    RenNothing = "REN-05.nothing", Format, "Where nothing lower would show through at the old name, rename leaves nothing there.", "dir.c ovl_rename";
+    RenClear = "REN-07.clear", Contract, "A target directory that holds only whiteouts is cleared and replaced.", "dir.c ovl_rename";
+    RenOpaque = "REN-08.opaque", Format, "A pure directory that is not opaque becomes opaque when renamed within or into a merged parent (OPQ-01c).", "dir.c ovl_rename";
+    RenOpaqueExchange = "REN-08.exchange", Format, "RENAME_EXCHANGE marks the other directory likewise.", "dir.c ovl_rename";
+    RenImpure = "REN-12.impure", Format, "Moving what has an origin into another parent marks that parent impure.", "dir.c ovl_rename";
+    RenImpureExchange = "REN-12.exchange", Format, "RENAME_EXCHANGE marks the old parent impure for what comes back.", "dir.c ovl_rename";
+    RenAlias = "REN-14.alias", Linux, "Two names of one upper inode that are distinct overlay inodes cannot be renamed onto each other: ESTALE.", "dir.c ovl_rename";
+
+    // Identity.
+    InoReal = "INO-02.real", Linux, "With all layers on one filesystem, st_ino is the number of the inode that stands for the object.", "inode.c ovl_map_dev_ino";
+    InoOrigin = "INO-01.origin", Contract, "The inode number of a copied-up object stays that of its origin.", "inode.c ovl_getattr";
+    InoBroken = "INO-07.hardlink", Linux, "The inode number of a copied-up file with several lower links is that of the upper inode while index is off.", "inode.c ovl_getattr";
+    NlkMerged = "NLK-01.merged", Linux, "A merged directory has one link.", "inode.c ovl_getattr";
+    NlkReal = "NLK-01.real", Linux, "A directory that does not merge has its own link count.", "inode.c ovl_getattr";
+
+    // Open files.
+    FilReroute = "FIL-01.reroute", Contract, "A descriptor opened for reading before copy-up reads the upper data after it.", "file.c ovl_real_fdget";
+    FilOrphan = "FIL-13.orphan", Contract, "A file removed while open stays usable through its descriptor.", "file.c";
+}
+
+/// How many clauses there are.
+pub const CLAUSES: usize = Clause::ALL.len();
+
+impl Clause {
+    /// Its ID, as in `CUP-01.chmod`: the rule, a dot, what of it.
+    pub fn id(self) -> &'static str {
+        Self::FACTS[self as usize].0
+    }
+
+    /// Whom it binds.
+    pub fn level(self) -> Level {
+        Self::FACTS[self as usize].1
+    }
+
+    /// What it says.
+    pub fn statement(self) -> &'static str {
+        Self::FACTS[self as usize].2
+    }
+
+    /// Where it comes from: kernel file and function.
+    pub fn source(self) -> &'static str {
+        Self::FACTS[self as usize].3
+    }
+}
+
+impl fmt::Display for Clause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
+/// Not the ID of a clause.
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is not a clause; `ovlcheck rules` lists them")]
+pub struct UnknownClause(pub String);
+
+impl FromStr for Clause {
+    type Err = UnknownClause;
+
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        Self::ALL.iter().copied().find(|c| c.id() == s).ok_or_else(|| UnknownClause(s.to_owned()))
+    }
+}
+
+/// Which clauses fired, and which one is broken on purpose.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    fault: Option<Clause>,
+    fired: Vec<u32>,
+    step: Vec<Clause>,
+}
+
+impl Rules {
+    /// No clause fired yet; `fault` is broken.
+    pub fn new(fault: Option<Clause>) -> Rules {
+        Rules { fault, fired: vec![0; CLAUSES], step: Vec::with_capacity(16) }
+    }
+
+    /// Fires `clause`; `false` only while its fault is on.
+    #[inline]
+    pub fn holds(&mut self, clause: Clause) -> bool {
+        self.fired[clause as usize] += 1;
+        self.step.push(clause);
+        self.fault != Some(clause)
+    }
+
+    /// Forgets which clauses the last step fired.
+    pub fn begin_step(&mut self) {
+        self.step.clear();
+    }
+
+    /// The clauses that fired since [`Rules::begin_step`], in order.
+    pub fn in_play(&self) -> &[Clause] {
+        &self.step
+    }
+
+    /// How often each clause fired, indexed by `Clause as usize`.
+    pub fn fired(&self) -> &[u32] {
+        &self.fired
+    }
+}

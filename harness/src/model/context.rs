@@ -1,0 +1,62 @@
+//! What the model is told of the world: privilege, kernel, effective options, traits of filesystems.
+
+use crate::trace::{Environment, Privilege};
+
+/// What is under test: an overlay or a plain directory (the same pipeline without layers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// An overlay of upper and lower layers.
+    Overlay,
+    /// A plain filesystem.
+    Plain,
+}
+
+/// Everything that the model's answers depend on, besides the case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Overlay or plain.
+    pub view: View,
+    /// Root or rootless.
+    pub privilege: Privilege,
+    /// Kernel version: major, minor.
+    pub kernel: (u32, u32),
+    /// `fs.protected_symlinks`.
+    pub protected_symlinks: bool,
+}
+
+impl Context {
+    /// The context of a trace.
+    pub fn of(environment: &Environment) -> Context {
+        let view = if environment.target == "plain" { View::Plain } else { View::Overlay };
+        let mut numbers = environment.kernel.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+        let kernel = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        let protected_symlinks =
+            environment.sysctl.iter().any(|(name, value)| name == "fs.protected_symlinks" && value != "0");
+        Context { view, privilege: environment.privilege, kernel, protected_symlinks }
+    }
+
+    /// The context that cases are drawn in, before anything has run.
+    pub fn assumed(privilege: Privilege) -> Context {
+        Context { view: View::Overlay, privilege, kernel: (6, 12), protected_symlinks: false }
+    }
+
+    /// Whether private xattrs are `user.overlay.*`.
+    pub fn userxattr(&self) -> bool {
+        self.privilege == Privilege::Rootless
+    }
+
+    /// Whether the overlay can decode file handles, and so stores real ones (MNT-41).
+    pub fn decodes_handles(&self) -> bool {
+        self.privilege == Privilege::Root
+    }
+
+    /// Whether redirects are followed: with default module parameters, but never with `userxattr` (MNT-30).
+    pub fn follows_redirects(&self) -> bool {
+        !self.userxattr()
+    }
+
+    /// Whether the caller has CAP_FSETID and CAP_MKNOD in the initial user namespace.
+    pub fn initial_capabilities(&self) -> bool {
+        self.privilege == Privilege::Root
+    }
+}

@@ -1,0 +1,174 @@
+//! Copy-up: giving a lower object its upper (`copy_up.c`). Its effects stay even if what it was for
+//! fails afterwards.
+
+use super::Model;
+use super::clause::Clause;
+use super::disk::{Body, Ino, Owner, XattrValue};
+use super::overlay::DentryId;
+use crate::bytes::Bytes;
+use crate::errno::Errno;
+use crate::trace::Kind;
+
+/// How much of a regular file is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copy {
+    /// All of it.
+    Data,
+    /// None of it, because it is about to be truncated by `O_TRUNC`.
+    Truncated,
+}
+
+impl Model {
+    /// The value that the origin of a copy of `lower` is stored with (`ovl_get_origin_fh`).
+    pub(super) fn origin_value(&mut self, lower: Ino) -> XattrValue {
+        if self.context.decodes_handles() || !self.rules.holds(Clause::CupOriginEmpty) {
+            XattrValue::Handle(lower)
+        } else {
+            XattrValue::known("")
+        }
+    }
+
+    /// Marks a directory's upper impure (`ovl_set_impure`).
+    pub(super) fn set_impure(&mut self, dir: DentryId) {
+        let Some(node) = self.cache.dentry(dir).node else { return };
+        let node = self.cache.node_mut(node);
+        let Some(upper) = node.upper else { return };
+        if !node.impure {
+            node.impure = true;
+            self.disk.set_xattr(&mut self.rules, upper, "@impure", XattrValue::known("y"));
+        }
+    }
+
+    /// Copies a dentry up, its ancestors first (`ovl_copy_up_flags`).
+    pub(super) fn copy_up(&mut self, id: DentryId, copy: Copy) -> Result<(), Errno> {
+        if self.cache.at(id).is_none_or(|n| n.upper.is_some()) {
+            return Ok(());
+        }
+        let parent = self.cache.dentry(id).parent;
+        if parent != id {
+            if self.cache.at(parent).is_some_and(|n| n.upper.is_none()) {
+                self.rules.holds(Clause::CupAncestors);
+            }
+            self.copy_up(parent, Copy::Data)?;
+        }
+        self.copy_up_one(parent, id, copy)
+    }
+
+    /// `ovl_copy_up_one`: the parent has an upper.
+    fn copy_up_one(&mut self, parent: DentryId, id: DentryId, copy: Copy) -> Result<(), Errno> {
+        let (Some(node_id), Some(dest)) = (self.cache.dentry(id).node, self.cache.at(parent).and_then(|p| p.upper))
+        else {
+            return Ok(());
+        };
+        let lower = self.cache.node(node_id).lowers[0].1;
+        let kind = self.cache.node(node_id).kind;
+        let name = self.cache.dentry(id).name.clone();
+        let (dest_atime, dest_mtime) = (self.disk[dest].atime, self.disk[dest].mtime);
+        if self.rules.holds(Clause::CupImpure) {
+            self.set_impure(parent);
+        }
+
+        // Regular files are built nameless (O_TMPFILE), the rest in the work directory.
+        let source = self.disk[lower].clone();
+        let body = match &source.body {
+            Body::Dir(_) => Body::dir(),
+            Body::File(data) => Body::File(match copy {
+                Copy::Truncated if self.rules.holds(Clause::CupTruncEmpty) => Default::default(),
+                _ if source.body == Body::File(Default::default()) => data.clone(),
+                _ if self.rules.holds(Clause::CupData) => data.clone(),
+                _ => std::rc::Rc::new(vec![0; data.len()]),
+            }),
+            Body::Symlink(_) | Body::Char(..) | Body::Block(..) => {
+                if self.rules.holds(Clause::CupDevice) {
+                    source.body.clone()
+                } else {
+                    match &source.body {
+                        Body::Symlink(_) => Body::Symlink(Bytes::from("x")),
+                        _ => Body::Char(1, 9),
+                    }
+                }
+            }
+            other => other.clone(),
+        };
+        let mounter = Owner { uid: 0, gid: 0, mode: if kind == Kind::Symlink { 0o777 } else { 0 } };
+        let temp = if kind == Kind::File {
+            self.disk.alloc(&self.rules, body, mounter)
+        } else {
+            let work = self.work;
+            self.disk.create(&mut self.rules, work, TEMP, body, mounter)
+        };
+
+        // `ovl_copy_up_metadata`
+        self.copy_xattrs(lower, temp);
+        self.set_origin(lower, temp, kind);
+        let keeps =
+            self.rules.holds(if kind == Kind::Dir { Clause::CupDirAttributes } else { Clause::CupFileAttributes });
+        if kind != Kind::Symlink {
+            self.disk.set_mode(&mut self.rules, temp, if keeps { source.mode } else { source.mode ^ 0o011 });
+        }
+        self.disk.set_owner(&mut self.rules, temp, source.uid, source.gid);
+        if keeps {
+            self.disk.set_times(&mut self.rules, temp, source.atime, source.mtime);
+        }
+
+        if kind == Kind::File {
+            self.disk.link(&mut self.rules, temp, dest, &name);
+        } else {
+            let work = self.work;
+            let whiteout = Model::WHITEOUT_OWNER;
+            self.disk.rename(&mut self.rules, (work, TEMP), (dest, &name), super::disk::Swap::Replace, whiteout)?;
+        }
+        // Restore the parent's time stamps; its ctime stays new.
+        if self.rules.holds(Clause::CupParentTimes) {
+            self.disk.set_times(&mut self.rules, dest, dest_atime, dest_mtime);
+        }
+
+        let node = self.cache.node_mut(node_id);
+        node.upper = Some(temp);
+        if kind == Kind::Dir {
+            node.whiteouts = true;
+        }
+        self.cache.rekey(node_id, temp);
+        Ok(())
+    }
+
+    /// Xattrs of the source go to the copy, private ones excepted (`ovl_copy_xattr`).
+    pub(super) fn copy_xattrs(&mut self, from: Ino, to: Ino) {
+        let xattrs = self.disk[from].xattrs.clone();
+        for (name, value) in xattrs {
+            let private = name.first() == Some(&b'@');
+            let copied =
+                if private { !self.rules.holds(Clause::CupPrivate) } else { self.rules.holds(Clause::CupXattrs) };
+            if copied {
+                let name = String::from_utf8_lossy(&name).into_owned();
+                self.disk.set_xattr(&mut self.rules, to, &name, value);
+            }
+        }
+    }
+
+    /// Stores the origin of a copy (`ovl_set_origin_fh`), or does not.
+    fn set_origin(&mut self, lower: Ino, temp: Ino, kind: Kind) {
+        let wanted = if kind == Kind::Dir {
+            self.rules.holds(Clause::CupOriginDir)
+        } else if self.disk[lower].nlink == 1 {
+            self.rules.holds(Clause::CupOriginFile)
+        } else {
+            !self.rules.holds(Clause::CupOriginHardlink)
+        };
+        if !wanted {
+            return;
+        }
+        // user.* xattrs exist on files and directories only; the overlay ignores the EPERM.
+        if self.context.userxattr()
+            && !matches!(kind, Kind::Dir | Kind::File)
+            && self.rules.holds(Clause::CupOriginUser)
+        {
+            return;
+        }
+        let value = self.origin_value(lower);
+        self.disk.set_xattr(&mut self.rules, temp, "@origin", value);
+    }
+}
+
+/// Name of what is being built in the work directory; the kernel's is `#` and a number.
+pub(super) const TEMP: &[u8] = b"#";

@@ -1,0 +1,222 @@
+//! Creation: mkdir, mknod, symlink, open(O_CREAT) and link (`ovl_create_object`, `ovl_link`).
+
+use super::Model;
+use super::clause::Clause;
+use super::context::View;
+use super::copy_up::{Copy, TEMP};
+use super::disk::{Body, Ino, Owner, Swap, XattrValue};
+use super::overlay::{DentryId, Node, Pipe};
+use crate::errno::Errno;
+use crate::step::{Device, Special};
+use crate::trace::Kind;
+
+/// What is put at a free name.
+enum New {
+    Object(Body, Owner),
+    Link(Ino),
+}
+
+impl Model {
+    /// Owner of a whiteout: the mounter, mode 0000 (WHT-06).
+    pub(super) const WHITEOUT_OWNER: Owner = Owner { uid: 0, gid: 0, mode: 0 };
+
+    /// Owner and mode of a new object (`inode_init_owner`).
+    fn new_owner(&mut self, dir: DentryId, mode: u32, is_dir: bool) -> Owner {
+        let mut owner = Owner { uid: 0, gid: 0, mode: (mode & 0o7777) as u16 };
+        if !self.rules.holds(Clause::CreOwner) {
+            owner.uid = 1;
+        }
+        let Some(parent) = self.cache.at(dir).map(Node::real) else { return owner };
+        if self.disk[parent].mode & 0o2000 != 0 && self.rules.holds(Clause::FsSetgid) {
+            owner.gid = self.disk[parent].gid;
+            if is_dir {
+                owner.mode |= 0o2000;
+            }
+        }
+        owner
+    }
+
+    pub(super) fn mkdir(&mut self, path: &[u8], mode: u32) -> Result<(), Errno> {
+        let id = self.walk_create(path, true)?;
+        let mode = if self.rules.holds(Clause::FsMkdirMode) { mode & 0o1777 } else { mode };
+        self.create_object(id, Body::dir(), mode)
+    }
+
+    pub(super) fn mknod(&mut self, path: &[u8], node: Special, mode: u32) -> Result<(), Errno> {
+        let id = self.walk_create(path, false)?;
+        let body = match node {
+            Special::Regular => Body::File(Default::default()),
+            Special::Fifo => Body::Fifo,
+            Special::Socket => Body::Socket,
+            Special::Char(d) => Body::Char(d.major(), d.minor()),
+            Special::Block(d) => Body::Block(d.major(), d.minor()),
+        };
+        let whiteout = node == Special::Char(Device::WHITEOUT);
+        if matches!(node, Special::Char(_) | Special::Block(_))
+            && !whiteout
+            && !self.context.initial_capabilities()
+            && self.rules.holds(Clause::VfsMknodDevice)
+        {
+            return Err(Errno::EPERM);
+        }
+        if whiteout && self.context.view == View::Overlay && self.rules.holds(Clause::WhtMknod) {
+            return Err(Errno::EPERM);
+        }
+        self.create_object(id, body, mode)
+    }
+
+    pub(super) fn symlink(&mut self, target: &[u8], path: &[u8]) -> Result<(), Errno> {
+        if target.is_empty() || target.len() >= 4096 {
+            let errno = if target.is_empty() { Errno::ENOENT } else { Errno::ENAMETOOLONG };
+            return Err(if self.rules.holds(Clause::VfsSymlinkLong) { errno } else { Errno::EINVAL });
+        }
+        let id = self.walk_create(path, false)?;
+        self.create_object(id, Body::Symlink(target.into()), 0o777)
+    }
+
+    /// `ovl_create_object`: the directory is copied up, then the object made in its upper.
+    pub(super) fn create_object(&mut self, id: DentryId, body: Body, mode: u32) -> Result<(), Errno> {
+        let dir = self.cache.dentry(id).parent;
+        self.copy_up_parent(dir)?;
+        let owner = self.new_owner(dir, mode, body.kind() == Kind::Dir);
+        self.put(id, New::Object(body, owner))
+    }
+
+    /// Copies up the directory of a name that changes (CUP-05).
+    pub(super) fn copy_up_parent(&mut self, dir: DentryId) -> Result<(), Errno> {
+        if self.cache.at(dir).is_some_and(|n| n.upper.is_none()) {
+            self.rules.holds(Clause::CupParent);
+        }
+        self.copy_up(dir, Copy::Data)
+    }
+
+    pub(super) fn link(&mut self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
+        let old = self.walk(old, false)?;
+        let id = self.walk_create(new, false)?;
+        if self.is_dir(old) && self.rules.holds(Clause::VfsLinkDir) {
+            return Err(Errno::EPERM);
+        }
+        if self.is_dir(old) {
+            return Err(Errno::EISDIR);
+        }
+        self.fire_copy_up(old, Clause::CupLink);
+        self.note_broken_link(old);
+        self.copy_up(old, Copy::Data)?;
+        let dir = self.cache.dentry(id).parent;
+        self.copy_up_parent(dir)?;
+        let (Some(source), Some(ino)) = (self.cache.dentry(old).node, self.cache.at(old).and_then(|n| n.upper)) else {
+            return Err(Errno::ESTALE);
+        };
+        if self.cache.node(source).has_origin() && self.rules.holds(Clause::LnkImpure) {
+            self.set_impure(dir);
+        }
+        self.put(id, New::Link(ino))?;
+        // The kernel drops the new dentry: the next walk looks up its upper and finds its origin.
+        self.cache.unhash(id);
+        Ok(())
+    }
+
+    /// Fires `clause` if the object is still to be copied up.
+    pub(super) fn fire_copy_up(&mut self, id: DentryId, clause: Clause) {
+        if self.cache.at(id).is_some_and(|n| n.upper.is_none()) {
+            self.rules.holds(clause);
+        }
+    }
+
+    /// `ovl_create_upper` or `ovl_create_over_whiteout`, by what is at the name in the upper.
+    fn put(&mut self, id: DentryId, new: New) -> Result<(), Errno> {
+        let dir = self.cache.dentry(id).parent;
+        let name = self.cache.dentry(id).name.clone();
+        let Some(upper_dir) = self.cache.at(dir).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
+        let over_whiteout = self.cache.dentry(id).opaque;
+        let is_dir = matches!(&new, New::Object(Body::Dir(_), _));
+        let is_link = matches!(&new, New::Link(_));
+        let ino;
+        if !over_whiteout {
+            if self.disk.child(upper_dir, &name).is_some() {
+                return Err(Errno::ESTALE);
+            }
+            ino = match new {
+                New::Object(body, owner) => self.disk.create(&mut self.rules, upper_dir, &name, body, owner),
+                New::Link(ino) => {
+                    self.rules.holds(Clause::LnkShared);
+                    self.disk.link(&mut self.rules, ino, upper_dir, &name);
+                    ino
+                }
+            };
+            if is_dir && self.cache.at(dir).is_some_and(Node::is_merge) && !self.rules.holds(Clause::CreNoOpaque) {
+                self.disk.set_xattr(&mut self.rules, ino, "@opaque", XattrValue::known("y"));
+            }
+        } else {
+            let work = self.work;
+            ino = match new {
+                New::Object(body, owner) => self.disk.create(&mut self.rules, work, TEMP, body, owner),
+                New::Link(ino) => {
+                    self.rules.holds(Clause::LnkShared);
+                    self.disk.link(&mut self.rules, ino, work, TEMP);
+                    ino
+                }
+            };
+            let replaces = self.rules.holds(Clause::CreOverWhiteout);
+            if is_dir {
+                if self.rules.holds(Clause::CreOpaque) {
+                    self.disk.set_xattr(&mut self.rules, ino, "@opaque", XattrValue::known("y"));
+                    self.cache.dentry_mut(id).opaque = true;
+                }
+                self.rename_in_work(TEMP, (upper_dir, &name), Swap::Exchange)?;
+                self.disk.unlink(&mut self.rules, work, TEMP);
+            } else {
+                self.rename_in_work(TEMP, (upper_dir, &name), Swap::Replace)?;
+            }
+            if !replaces {
+                self.disk.remove_tree(&mut self.rules, upper_dir, &name);
+            }
+        }
+        self.dir_modified(dir, false);
+        if is_link {
+            return Ok(());
+        }
+        let node = Node {
+            kind: self.disk[ino].body.kind(),
+            upper: Some(ino),
+            lowers: Vec::new(),
+            by_lower: false,
+            whiteouts: false,
+            impure: false,
+            version: 0,
+            impure_cache: None,
+            key: Some(ino),
+            refs: 0,
+            pipe: Pipe::default(),
+        };
+        let node = self.cache.add_node(node);
+        self.cache.instantiate(id, node);
+        Ok(())
+    }
+
+    /// Renames something in the work directory to a place in the upper.
+    pub(super) fn rename_in_work(&mut self, name: &[u8], to: (Ino, &[u8]), swap: Swap) -> Result<(), Errno> {
+        let work = self.work;
+        self.disk.rename(&mut self.rules, (work, name), to, swap, Model::WHITEOUT_OWNER)
+    }
+
+    /// `ovl_dir_modified`: listings of a merging directory, or of one that lost or won a copied-up
+    /// child, are out of date.
+    pub(super) fn dir_modified(&mut self, dir: DentryId, impurity: bool) {
+        if let Some(node) = self.cache.dentry(dir).node {
+            let node = self.cache.node_mut(node);
+            if !node.lists_real() || impurity {
+                node.version += 1;
+            }
+        }
+    }
+
+    /// Fires LNK-03 if copying this up breaks it off its lower hard links.
+    pub(super) fn note_broken_link(&mut self, id: DentryId) {
+        if let Some(node) = self.cache.at(id) {
+            if node.upper.is_none() && node.kind != Kind::Dir && self.disk[node.real()].nlink > 1 {
+                self.rules.holds(Clause::LnkBroken);
+            }
+        }
+    }
+}

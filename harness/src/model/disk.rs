@@ -1,0 +1,459 @@
+//! The filesystem under the layers: inodes, names, times and xattrs, as tmpfs keeps them.
+//!
+//! All layers and the work directory lie on one disk. It knows nothing of overlays: the overlay
+//! calls it as the kernel's overlay calls the upper filesystem, and the plain filesystem is this
+//! disk with nothing above it. Its functions are the filesystem's own operations, after all checks.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::clause::{Clause, Rules};
+use super::value::Stamp;
+use crate::bytes::Bytes;
+use crate::errno::Errno;
+use crate::trace::Kind;
+
+/// Index of an inode on the disk; never reused.
+pub type Ino = u32;
+
+/// What an inode holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A directory and its names.
+    Dir(BTreeMap<Bytes, Ino>),
+    /// Data of a regular file.
+    File(Rc<Vec<u8>>),
+    /// Target of a symlink.
+    Symlink(Bytes),
+    /// A fifo.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// A character device: major, minor.
+    Char(u32, u32),
+    /// A block device: major, minor.
+    Block(u32, u32),
+}
+
+impl Body {
+    /// An empty directory.
+    pub fn dir() -> Body {
+        Body::Dir(BTreeMap::new())
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Body::Dir(_) => Kind::Dir,
+            Body::File(_) => Kind::File,
+            Body::Symlink(_) => Kind::Symlink,
+            Body::Fifo => Kind::Fifo,
+            Body::Socket => Kind::Socket,
+            Body::Char(..) => Kind::Char,
+            Body::Block(..) => Kind::Block,
+        }
+    }
+}
+
+/// Value of an xattr; some are logical because only the kernel knows them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum XattrValue {
+    /// These bytes.
+    Known(Bytes),
+    /// A file handle of this inode: the same whenever it is stored, another for every other inode.
+    Handle(Ino),
+    /// The random uuid number `n` of the case.
+    Uuid(u32),
+}
+
+impl XattrValue {
+    /// A known value.
+    pub fn known(value: &str) -> XattrValue {
+        XattrValue::Known(value.into())
+    }
+}
+
+/// An inode.
+#[derive(Clone, Debug)]
+pub struct Inode {
+    /// What it holds.
+    pub body: Body,
+    /// Mode bits below 010000.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Link count.
+    pub nlink: u32,
+    /// Last access.
+    pub atime: Stamp,
+    /// Last modification.
+    pub mtime: Stamp,
+    /// Last change.
+    pub ctime: Stamp,
+    /// Xattrs; private ones start with `@`.
+    pub xattrs: BTreeMap<Bytes, XattrValue>,
+    /// The clause that last changed it: the suspect when it is seen to differ.
+    pub by: Option<Clause>,
+}
+
+impl Inode {
+    /// The names, if it is a directory.
+    pub fn names(&self) -> Option<&BTreeMap<Bytes, Ino>> {
+        match &self.body {
+            Body::Dir(names) => Some(names),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        matches!(self.body, Body::Dir(_))
+    }
+
+    /// Whether it is a character device 0:0.
+    pub fn is_char_whiteout(&self) -> bool {
+        self.body == Body::Char(0, 0)
+    }
+
+    /// The value of the private or ordinary xattr `name`.
+    pub fn xattr(&self, name: &str) -> Option<&XattrValue> {
+        self.xattrs.get(&Bytes::from(name))
+    }
+}
+
+/// How `rename` treats its two names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// The new name is replaced.
+    Replace,
+    /// The new name is replaced and a whiteout takes the old one.
+    Whiteout,
+    /// The two are exchanged.
+    Exchange,
+}
+
+/// Owner and mode of a new inode.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner {
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Mode bits.
+    pub mode: u16,
+}
+
+/// A disk.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    inodes: Vec<Inode>,
+    /// What "now" is.
+    pub now: Stamp,
+}
+
+impl std::ops::Index<Ino> for Disk {
+    type Output = Inode;
+
+    fn index(&self, ino: Ino) -> &Inode {
+        &self.inodes[ino as usize]
+    }
+}
+
+impl Disk {
+    /// An inode without a name yet.
+    pub fn alloc(&mut self, rules: &Rules, body: Body, owner: Owner) -> Ino {
+        let ino = self.inodes.len() as Ino;
+        let nlink = if matches!(body, Body::Dir(_)) { 2 } else { 0 };
+        let Owner { uid, gid, mode } = owner;
+        let (atime, mtime, ctime) = (self.now, self.now, self.now);
+        let by = rules.in_play().last().copied();
+        self.inodes.push(Inode { body, mode, uid, gid, nlink, atime, mtime, ctime, xattrs: BTreeMap::new(), by });
+        ino
+    }
+
+    /// Direct access for what no rule dates: making the layers of a case.
+    pub fn raw(&mut self, ino: Ino) -> &mut Inode {
+        &mut self.inodes[ino as usize]
+    }
+
+    /// The inode at `name`, if any.
+    pub fn child(&self, dir: Ino, name: &[u8]) -> Option<Ino> {
+        // A map by Bytes is asked by slice through the ordered range, which needs no allocation.
+        let names = self[dir].names()?;
+        lookup(names, name)
+    }
+
+    fn changed(&mut self, rules: &Rules, ino: Ino) -> &mut Inode {
+        let by = rules.in_play().last().copied();
+        let inode = &mut self.inodes[ino as usize];
+        inode.by = by.or(inode.by);
+        inode
+    }
+
+    fn date_ctime(&mut self, rules: &mut Rules, ino: Ino) {
+        let now = self.now;
+        let dated = rules.holds(Clause::FsCtime);
+        let inode = self.changed(rules, ino);
+        if dated {
+            inode.ctime = now;
+        }
+    }
+
+    /// Dates a directory in which a name came or went (FS-01.dirtime).
+    fn date_dir(&mut self, rules: &mut Rules, dir: Ino) {
+        let now = self.now;
+        let dated = rules.holds(Clause::FsDirTime);
+        let inode = self.changed(rules, dir);
+        if dated {
+            inode.mtime = now;
+            inode.ctime = now;
+        }
+    }
+
+    fn insert(&mut self, dir: Ino, name: &[u8], ino: Ino) {
+        if let Body::Dir(names) = &mut self.inodes[dir as usize].body {
+            names.insert(Bytes(name.to_vec()), ino);
+        }
+    }
+
+    fn erase(&mut self, dir: Ino, name: &[u8]) {
+        if let Body::Dir(names) = &mut self.inodes[dir as usize].body {
+            let key = names.get_key_value(&Bytes(name.to_vec())).map(|(k, _)| k.clone());
+            if let Some(key) = key {
+                names.remove(&key);
+            }
+        }
+    }
+
+    fn links(&mut self, rules: &mut Rules, ino: Ino, by: i32) {
+        let clause = if self[ino].is_dir() { Clause::FsDirLinks } else { Clause::FsLinks };
+        if rules.holds(clause) {
+            let inode = &mut self.inodes[ino as usize];
+            inode.nlink = inode.nlink.saturating_add_signed(by);
+        }
+    }
+
+    /// Gives a nameless inode its first name.
+    pub fn add(&mut self, rules: &mut Rules, dir: Ino, name: &[u8], ino: Ino) {
+        self.insert(dir, name, ino);
+        if self[ino].is_dir() {
+            self.links(rules, dir, 1);
+        } else {
+            let inode = &mut self.inodes[ino as usize];
+            inode.nlink += 1;
+        }
+        self.date_dir(rules, dir);
+    }
+
+    /// Creates an inode at a name that is free.
+    pub fn create(&mut self, rules: &mut Rules, dir: Ino, name: &[u8], body: Body, owner: Owner) -> Ino {
+        let ino = self.alloc(rules, body, owner);
+        self.add(rules, dir, name, ino);
+        ino
+    }
+
+    /// Gives an inode another name (or a nameless one its first).
+    pub fn link(&mut self, rules: &mut Rules, ino: Ino, dir: Ino, name: &[u8]) {
+        self.insert(dir, name, ino);
+        self.links(rules, ino, 1);
+        self.date_ctime(rules, ino);
+        self.date_dir(rules, dir);
+    }
+
+    /// Removes the name of what is no directory.
+    pub fn unlink(&mut self, rules: &mut Rules, dir: Ino, name: &[u8]) {
+        if let Some(ino) = self.child(dir, name) {
+            self.erase(dir, name);
+            self.links(rules, ino, -1);
+            self.date_ctime(rules, ino);
+            self.date_dir(rules, dir);
+        }
+    }
+
+    /// Whether a directory holds no name; true for anything else.
+    pub fn is_empty_dir(&self, ino: Ino) -> bool {
+        self[ino].names().is_none_or(BTreeMap::is_empty)
+    }
+
+    /// Removes an empty directory.
+    pub fn rmdir(&mut self, rules: &mut Rules, dir: Ino, name: &[u8]) -> Result<(), Errno> {
+        let Some(ino) = self.child(dir, name) else { return Ok(()) };
+        if !self.is_empty_dir(ino) && rules.holds(Clause::FsNotEmpty) {
+            return Err(Errno::ENOTEMPTY);
+        }
+        self.erase(dir, name);
+        self.inodes[ino as usize].nlink = 0;
+        self.links(rules, dir, -1);
+        self.date_ctime(rules, ino);
+        self.date_dir(rules, dir);
+        Ok(())
+    }
+
+    /// Removes a name of whatever type, with everything below it.
+    pub fn remove_tree(&mut self, rules: &mut Rules, dir: Ino, name: &[u8]) {
+        let Some(ino) = self.child(dir, name) else { return };
+        let names: Option<Vec<Bytes>> = self[ino].names().map(|names| names.keys().cloned().collect());
+        match names {
+            Some(names) => {
+                for n in names {
+                    self.remove_tree(rules, ino, n.as_slice());
+                }
+                self.erase(dir, name);
+                self.inodes[ino as usize].nlink = 0;
+                self.links(rules, dir, -1);
+            }
+            None => {
+                self.erase(dir, name);
+                self.links(rules, ino, -1);
+            }
+        }
+        self.date_dir(rules, dir);
+    }
+
+    /// Renames; both types agree or the swap is an exchange.
+    pub fn rename(
+        &mut self,
+        rules: &mut Rules,
+        old: (Ino, &[u8]),
+        new: (Ino, &[u8]),
+        swap: Swap,
+        whiteout_owner: Owner,
+    ) -> Result<(), Errno> {
+        let (old_dir, old_name) = old;
+        let (new_dir, new_name) = new;
+        let Some(ino) = self.child(old_dir, old_name) else { return Err(Errno::ENOENT) };
+        let target = self.child(new_dir, new_name);
+        let is_dir = self[ino].is_dir();
+        if swap == Swap::Exchange {
+            let Some(target) = target else { return Err(Errno::ENOENT) };
+            let target_is_dir = self[target].is_dir();
+            self.insert(old_dir, old_name, target);
+            self.insert(new_dir, new_name, ino);
+            if old_dir != new_dir && is_dir != target_is_dir {
+                let by = if is_dir { 1 } else { -1 };
+                self.links(rules, new_dir, by);
+                self.links(rules, old_dir, -by);
+            }
+            self.date_ctime(rules, target);
+        } else {
+            if let Some(target) = target {
+                if !self.is_empty_dir(target) && rules.holds(Clause::FsNotEmpty) {
+                    return Err(Errno::ENOTEMPTY);
+                }
+                if self[target].is_dir() {
+                    self.inodes[target as usize].nlink = 0;
+                    self.links(rules, new_dir, -1);
+                } else {
+                    self.links(rules, target, -1);
+                }
+                self.date_ctime(rules, target);
+            }
+            self.erase(old_dir, old_name);
+            self.insert(new_dir, new_name, ino);
+            if is_dir && old_dir != new_dir {
+                self.links(rules, old_dir, -1);
+                self.links(rules, new_dir, 1);
+            }
+            if is_dir && old_dir == new_dir {
+                // Gains and loses it at once.
+            }
+            if swap == Swap::Whiteout {
+                let whiteout = self.alloc(rules, Body::Char(0, 0), whiteout_owner);
+                self.inodes[whiteout as usize].nlink = 1;
+                self.insert(old_dir, old_name, whiteout);
+            }
+        }
+        self.date_ctime(rules, ino);
+        self.date_dir(rules, old_dir);
+        if new_dir != old_dir {
+            self.date_dir(rules, new_dir);
+        }
+        Ok(())
+    }
+
+    /// Sets an xattr.
+    pub fn set_xattr(&mut self, rules: &mut Rules, ino: Ino, name: &str, value: XattrValue) {
+        self.date_ctime(rules, ino);
+        self.inodes[ino as usize].xattrs.insert(name.into(), value);
+    }
+
+    /// Removes an xattr.
+    pub fn remove_xattr(&mut self, rules: &mut Rules, ino: Ino, name: &str) {
+        self.date_ctime(rules, ino);
+        self.inodes[ino as usize].xattrs.remove(&Bytes::from(name));
+    }
+
+    /// Sets the mode.
+    pub fn set_mode(&mut self, rules: &mut Rules, ino: Ino, mode: u16) {
+        self.date_ctime(rules, ino);
+        self.inodes[ino as usize].mode = mode;
+    }
+
+    /// Sets owner and group, nothing else.
+    pub fn set_owner(&mut self, rules: &mut Rules, ino: Ino, uid: u32, gid: u32) {
+        self.date_ctime(rules, ino);
+        let inode = &mut self.inodes[ino as usize];
+        (inode.uid, inode.gid) = (uid, gid);
+    }
+
+    /// Sets atime and mtime.
+    pub fn set_times(&mut self, rules: &mut Rules, ino: Ino, atime: Stamp, mtime: Stamp) {
+        self.date_ctime(rules, ino);
+        let inode = &mut self.inodes[ino as usize];
+        (inode.atime, inode.mtime) = (atime, mtime);
+    }
+
+    /// The data of a regular file.
+    pub fn data(&self, ino: Ino) -> Rc<Vec<u8>> {
+        match &self[ino].body {
+            Body::File(data) => data.clone(),
+            _ => Rc::new(Vec::new()),
+        }
+    }
+
+    /// Replaces the data without dating anything (copy-up sets the times itself).
+    pub fn set_data(&mut self, ino: Ino, data: Rc<Vec<u8>>) {
+        self.inodes[ino as usize].body = Body::File(data);
+    }
+
+    /// Dates a change of data or size.
+    pub fn date_data(&mut self, rules: &mut Rules, ino: Ino) {
+        let now = self.now;
+        let dated = rules.holds(Clause::FsWriteTime);
+        let inode = self.changed(rules, ino);
+        if dated {
+            inode.mtime = now;
+            inode.ctime = now;
+        }
+    }
+
+    /// Writes at an offset, filling a gap with NUL bytes.
+    pub fn write(&mut self, rules: &mut Rules, ino: Ino, at: u64, bytes: &[u8]) {
+        let mut data = self.data(ino);
+        let buffer = Rc::make_mut(&mut data);
+        let at = at as usize;
+        if buffer.len() < at + bytes.len() {
+            buffer.resize(at + bytes.len(), 0);
+        }
+        buffer[at..at + bytes.len()].copy_from_slice(bytes);
+        self.set_data(ino, data);
+        self.date_data(rules, ino);
+    }
+
+    /// Cuts or extends to `len`; tells whether that changed the size.
+    pub fn resize(&mut self, ino: Ino, len: u64, extend_with: u8) -> bool {
+        let mut data = self.data(ino);
+        if data.len() as u64 == len {
+            return false;
+        }
+        Rc::make_mut(&mut data).resize(len as usize, extend_with);
+        self.set_data(ino, data);
+        true
+    }
+}
+
+fn lookup(names: &BTreeMap<Bytes, Ino>, name: &[u8]) -> Option<Ino> {
+    names.get(&Bytes(name.to_vec())).copied()
+}

@@ -1,0 +1,314 @@
+//! Open files: open, close, read, write, and what a descriptor refers to.
+
+use super::Model;
+use super::clause::Clause;
+use super::context::View;
+use super::copy_up::Copy;
+use super::disk::Body;
+use super::overlay::DentryId;
+use super::walk::{Last, Walk};
+use crate::errno::Errno;
+use crate::step::{OpenFlags, SLOTS, Slot};
+use crate::trace::Kind;
+
+/// An open file.
+#[derive(Clone, Debug)]
+pub(super) struct OpenFile {
+    pub(super) dentry: DentryId,
+    pub(super) flags: OpenFlags,
+    pub(super) position: u64,
+    /// Opened while there was no upper.
+    pub(super) was_lower: bool,
+}
+
+/// Most bytes a fifo holds.
+const PIPE_SIZE: usize = 65536;
+
+impl Model {
+    pub(super) fn open(&mut self, slot: Slot, path: &[u8], flags: OpenFlags, mode: u32) -> Result<(), Errno> {
+        self.close_slot(slot);
+        let file = self.open_path(path, flags, mode)?;
+        self.cache.pin(file.dentry);
+        if let Some(node) = self.cache.dentry(file.dentry).node {
+            let pipe = &mut self.cache.node_mut(node).pipe;
+            pipe.readers += u32::from(flags.reads());
+            pipe.writers += u32::from(flags.writes());
+        }
+        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
+            *place = Some(file);
+        }
+        Ok(())
+    }
+
+    /// `do_filp_open`.
+    fn open_path(&mut self, path: &[u8], flags: OpenFlags, mode: u32) -> Result<OpenFile, Errno> {
+        let create = flags.has(libc::O_CREAT);
+        let exclusive = create && flags.has(libc::O_EXCL);
+        if create && flags.has(libc::O_DIRECTORY) && self.rules.holds(Clause::VfsOpenCreateDirectory) {
+            return Err(Errno::EINVAL);
+        }
+        let mut walk = Walk::default();
+        let (mut dir, mut last) = self.walk_parent(&mut walk, path)?;
+        let mut need_dir = flags.has(libc::O_DIRECTORY);
+        let mut follow = !flags.has(libc::O_NOFOLLOW) && !exclusive;
+        let mut created = false;
+        let id = loop {
+            let Last::Name { name, slash } = &last else { break self.walk_dots(dir, &last) };
+            let (name, slash) = (name.clone(), *slash);
+            if slash {
+                if create && self.rules.holds(Clause::VfsOpenCreateSlash) {
+                    return Err(Errno::EISDIR);
+                }
+                follow |= self.rules.holds(Clause::VfsSlashFollow);
+                need_dir |= self.rules.holds(Clause::VfsSlashDir);
+            }
+            let id = self.lookup(dir, &name)?;
+            if self.is_negative(id) {
+                if !create {
+                    self.rules.holds(Clause::VfsMissing);
+                    return Err(Errno::ENOENT);
+                }
+                self.create_object(id, Body::File(Default::default()), mode)?;
+                created = true;
+                break id;
+            }
+            match self.symlink_target(id) {
+                Some(target) if follow && self.rules.holds(Clause::VfsFollowLast) => {
+                    (dir, last) = self.walk_link(&mut walk, dir, id, &target)?;
+                }
+                _ => break id,
+            }
+        };
+        // do_open
+        if create {
+            if exclusive && !created && self.rules.holds(Clause::VfsOpenExclusive) {
+                return Err(Errno::EEXIST);
+            }
+            if self.is_dir(id) {
+                return Err(self.refuse(Clause::VfsOpenCreateIsDir, Errno::EISDIR));
+            }
+        }
+        if need_dir && !self.is_dir(id) && self.rules.holds(Clause::VfsOpenNotDir) {
+            return Err(Errno::ENOTDIR);
+        }
+        let truncates = flags.has(libc::O_TRUNC) && !created;
+        match self.kind_of(id) {
+            Some(Kind::Symlink) => return Err(self.refuse(Clause::VfsOpenNoFollow, Errno::ELOOP)),
+            Some(Kind::Dir) if flags.writes() || flags.has(libc::O_TRUNC) => {
+                return Err(self.refuse(Clause::VfsOpenDirWrite, Errno::EISDIR));
+            }
+            Some(Kind::Char | Kind::Block) if !self.context.initial_capabilities() => {
+                return Err(self.refuse(Clause::VfsDevicesOff, Errno::EACCES));
+            }
+            _ => {}
+        }
+        self.open_dentry(id, flags)?;
+        if truncates && self.kind_of(id) == Some(Kind::File) && self.rules.holds(Clause::VfsOpenTruncates) {
+            self.truncate_open(id);
+        }
+        let was_lower = self.cache.at(id).is_some_and(|n| n.upper.is_none());
+        Ok(OpenFile { dentry: id, flags, position: 0, was_lower })
+    }
+
+    /// `vfs_open`: copy-up for regular files, the driver's say for the rest.
+    fn open_dentry(&mut self, id: DentryId, flags: OpenFlags) -> Result<(), Errno> {
+        let Some(node) = self.cache.dentry(id).node else { return Err(Errno::ENOENT) };
+        let is_lower = self.cache.node(node).upper.is_none();
+        match self.kind_of(id) {
+            Some(Kind::File) => {
+                let truncates = flags.has(libc::O_TRUNC);
+                if !is_lower {
+                    return Ok(());
+                }
+                if flags.writes() || truncates {
+                    let clause = if truncates && !flags.writes() { Clause::CupOpenTrunc } else { Clause::CupOpenWrite };
+                    self.rules.holds(clause);
+                    self.note_broken_link(id);
+                    return self.copy_up(id, if truncates { Copy::Truncated } else { Copy::Data });
+                }
+                if !self.rules.holds(Clause::CupRead) {
+                    self.copy_up(id, Copy::Data)?;
+                }
+                Ok(())
+            }
+            Some(Kind::Fifo) => {
+                self.special_stays(id, is_lower && flags.writes())?;
+                let readers = self.cache.node(node).pipe.readers;
+                let write_only = flags.writes() && !flags.reads();
+                if write_only && readers == 0 {
+                    return Err(self.refuse(Clause::VfsFifoNoReader, Errno::ENXIO));
+                }
+                Ok(())
+            }
+            Some(Kind::Char) => {
+                self.special_stays(id, is_lower && flags.writes())?;
+                match self.disk[self.cache.node(node).real()].body {
+                    Body::Char(1, _) => Ok(()),
+                    _ => Err(self.refuse(Clause::VfsOpenNoDevice, Errno::ENXIO)),
+                }
+            }
+            Some(Kind::Socket | Kind::Block) => {
+                self.special_stays(id, is_lower && flags.writes())?;
+                Err(self.refuse(Clause::VfsOpenNoDevice, Errno::ENXIO))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn special_stays(&mut self, id: DentryId, tempted: bool) -> Result<(), Errno> {
+        if tempted && !self.rules.holds(Clause::CupSpecial) {
+            self.copy_up(id, Copy::Data)?;
+        }
+        Ok(())
+    }
+
+    /// `handle_truncate`: size 0, and dated now even if it was 0 before.
+    fn truncate_open(&mut self, id: DentryId) {
+        let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return };
+        self.drop_suid(ino);
+        self.disk.resize(ino, 0, 0);
+        self.disk.date_data(&mut self.rules, ino);
+    }
+
+    /// Clears setuid and setgid as a write does.
+    pub(super) fn drop_suid(&mut self, ino: u32) {
+        let (mode, gid) = (self.disk[ino].mode, self.disk[ino].gid);
+        let kept = self.mode_after_write(mode, gid);
+        if kept != mode {
+            self.disk.set_mode(&mut self.rules, ino, kept);
+        }
+    }
+
+    /// Closes what is in a slot, if anything.
+    pub(super) fn close_slot(&mut self, slot: Slot) {
+        let Some(file) = self.slots.get_mut(usize::from(slot)).and_then(Option::take) else { return };
+        if let Some(node) = self.cache.dentry(file.dentry).node {
+            let pipe = &mut self.cache.node_mut(node).pipe;
+            pipe.readers -= u32::from(file.flags.reads());
+            pipe.writers -= u32::from(file.flags.writes());
+            if pipe.readers + pipe.writers == 0 {
+                pipe.data.clear();
+            }
+        }
+        self.cache.unpin(file.dentry);
+    }
+
+    /// Closes every slot.
+    pub(super) fn close_all(&mut self) {
+        for slot in 0..SLOTS as Slot {
+            self.close_slot(slot);
+        }
+    }
+
+    pub(super) fn close(&mut self, slot: Slot) -> Result<(), Errno> {
+        self.file(slot)?;
+        self.close_slot(slot);
+        Ok(())
+    }
+
+    /// The open file in a slot.
+    pub(super) fn file(&mut self, slot: Slot) -> Result<OpenFile, Errno> {
+        match self.slots.get(usize::from(slot)) {
+            Some(Some(file)) => Ok(file.clone()),
+            _ => Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF)),
+        }
+    }
+
+    fn advance(&mut self, slot: Slot, to: u64) {
+        if self.rules.holds(Clause::VfsReadPosition) {
+            if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
+                file.position = to;
+            }
+        }
+    }
+
+    pub(super) fn read(&mut self, slot: Slot, len: u32) -> Result<Vec<u8>, Errno> {
+        let file = self.file(slot)?;
+        if !file.flags.reads() {
+            return Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF));
+        }
+        let Some(node) = self.cache.dentry(file.dentry).node else { return Err(Errno::EBADF) };
+        match self.cache.node(node).kind {
+            Kind::Dir => Err(self.refuse(Clause::VfsReadDir, Errno::EISDIR)),
+            Kind::File => {
+                let mut ino = self.cache.node(node).real();
+                if file.was_lower && self.cache.node(node).upper.is_some() && !self.rules.holds(Clause::FilReroute) {
+                    ino = self.cache.node(node).lowers.first().map_or(ino, |l| l.1);
+                }
+                let data = self.disk.data(ino);
+                let start = (file.position as usize).min(data.len());
+                let end = (start + len as usize).min(data.len());
+                self.advance(slot, file.position + (end - start) as u64);
+                Ok(data[start..end].to_vec())
+            }
+            Kind::Fifo => {
+                let pipe = &mut self.cache.node_mut(node).pipe;
+                if len == 0 {
+                    return Ok(Vec::new());
+                }
+                if pipe.data.is_empty() {
+                    let writers = pipe.writers > 0;
+                    let holds = self.rules.holds(Clause::VfsFifoRead);
+                    return if writers == holds { Err(Errno::EAGAIN) } else { Ok(Vec::new()) };
+                }
+                let taken = pipe.data.len().min(len as usize);
+                Ok(pipe.data.drain(..taken).collect())
+            }
+            _ => {
+                let zeros = matches!(self.disk[self.cache.node(node).real()].body, Body::Char(1, 5 | 7));
+                let zeros = zeros == self.rules.holds(Clause::VfsDevice);
+                Ok(if zeros { vec![0; len as usize] } else { Vec::new() })
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, slot: Slot, data: &[u8]) -> Result<u64, Errno> {
+        let file = self.file(slot)?;
+        if !file.flags.writes() {
+            return Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF));
+        }
+        let Some(node) = self.cache.dentry(file.dentry).node else { return Err(Errno::EBADF) };
+        match self.cache.node(node).kind {
+            Kind::File => {
+                if data.is_empty() {
+                    return Ok(0);
+                }
+                let Some(ino) = self.cache.node(node).upper else { return Err(Errno::EBADF) };
+                let size = self.disk.data(ino).len() as u64;
+                let append = file.flags.has(libc::O_APPEND) && self.rules.holds(Clause::VfsAppend);
+                let at = if append { size } else { file.position };
+                self.drop_suid(ino);
+                self.disk.write(&mut self.rules, ino, at, data);
+                self.advance(slot, at + data.len() as u64);
+                Ok(data.len() as u64)
+            }
+            Kind::Fifo => {
+                if data.is_empty() {
+                    return Ok(0);
+                }
+                let pipe = &mut self.cache.node_mut(node).pipe;
+                let refused = pipe.readers == 0;
+                let free = PIPE_SIZE - pipe.data.len();
+                if refused {
+                    return Err(self.refuse(Clause::VfsFifoWrite, Errno::EPIPE));
+                }
+                if free == 0 {
+                    return Err(Errno::EAGAIN);
+                }
+                let taken = data.len().min(free);
+                if self.rules.holds(Clause::VfsFifoWrite) {
+                    self.cache.node_mut(node).pipe.data.extend_from_slice(&data[..taken]);
+                    if self.context.view == View::Plain {
+                        let ino = self.cache.node(node).real();
+                        self.disk.date_data(&mut self.rules, ino);
+                    }
+                }
+                Ok(taken as u64)
+            }
+            _ => {
+                let full = matches!(self.disk[self.cache.node(node).real()].body, Body::Char(1, 7));
+                if full && self.rules.holds(Clause::VfsDevice) { Err(Errno::ENOSPC) } else { Ok(data.len() as u64) }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Looking: what stat, lstat, readlink, list and the observations see, with the effects of looking.
+
+use super::Model;
+use super::clause::Clause;
+use super::disk::Ino;
+use super::lookup::NAME_MAX;
+use super::overlay::{DentryId, NodeId};
+use crate::bytes::Bytes;
+use crate::errno::Errno;
+use crate::trace::Kind;
+
+/// What a look at one place finds: attributes of `attributes`, except where they are the view's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The disk inode that attributes, xattrs and content come from.
+    pub attributes: Ino,
+    /// The disk inode whose number is `st_ino`.
+    pub number: Ino,
+    /// Link count.
+    pub nlink: u32,
+}
+
+impl Model {
+    /// The disk inode whose number is `st_ino` (INO-01, INO-07).
+    pub(super) fn number_inode(&mut self, id: NodeId) -> Ino {
+        let node = self.cache.node(id);
+        let real = node.real();
+        let Some(&(_, lower)) = node.lowers.first() else { return real };
+        let (is_dir, has_origin, upper) = (node.kind == Kind::Dir, node.has_origin(), node.upper.is_some());
+        if !upper {
+            return if self.rules.holds(Clause::InoReal) { lower } else { self.upper };
+        }
+        if has_origin && (is_dir || self.disk[lower].nlink == 1) {
+            return if self.rules.holds(Clause::InoOrigin) { lower } else { real };
+        }
+        if self.rules.holds(Clause::InoBroken) { real } else { lower }
+    }
+
+    /// A look at a dentry (`ovl_getattr`).
+    pub(crate) fn look(&mut self, id: DentryId) -> Result<Look, Errno> {
+        let Some(node_id) = self.cache.dentry(id).node else {
+            self.rules.holds(Clause::VfsMissing);
+            return Err(Errno::ENOENT);
+        };
+        let number = self.number_inode(node_id);
+        let node = self.cache.node(node_id);
+        let mut attributes = node.real();
+        let mut nlink = self.disk[attributes].nlink;
+        if node.is_merge() {
+            let (bottom, merged) = (node.lowers.last().map(|l| l.1), true);
+            if !self.rules.holds(Clause::LkpTopAttributes) {
+                attributes = bottom.unwrap_or(attributes);
+            }
+            if merged == self.rules.holds(Clause::NlkMerged) {
+                nlink = 1;
+            }
+        } else if node.kind == Kind::Dir && !self.rules.holds(Clause::NlkReal) {
+            nlink = 1;
+        }
+        Ok(Look { attributes, number, nlink })
+    }
+
+    /// A look at a clean path of the merged tree, not following a last symlink.
+    pub(crate) fn look_merged(&mut self, path: &[u8]) -> Result<(DentryId, Look), Errno> {
+        let path: &[u8] = if path.is_empty() { b"." } else { path };
+        let id = self.walk(path, false)?;
+        Ok((id, self.look(id)?))
+    }
+
+    /// The dentry of a listed name, to look at it.
+    pub(crate) fn lookup_for_look(&mut self, dir: DentryId, name: &[u8]) -> Result<DentryId, Errno> {
+        self.lookup(dir, name)
+    }
+
+    pub(super) fn stat(&mut self, path: &[u8], follow: bool) -> Result<Look, Errno> {
+        let id = self.walk(path, follow)?;
+        self.look(id)
+    }
+
+    pub(super) fn readlink(&mut self, path: &[u8]) -> Result<Bytes, Errno> {
+        let id = self.walk(path, false)?;
+        match self.symlink_target(id) {
+            Some(target) => Ok(target),
+            None => Err(self.refuse(Clause::VfsReadlinkKind, Errno::EINVAL)),
+        }
+    }
+
+    pub(super) fn list(&mut self, path: &[u8]) -> Result<super::readdir::Listing, Errno> {
+        let id = self.walk(path, true)?;
+        if !self.is_dir(id) && self.rules.holds(Clause::VfsOpenNotDir) {
+            return Err(Errno::ENOTDIR);
+        }
+        Ok(self.list_dentry(id))
+    }
+
+    /// The inode at a clean path below a directory of the disk, as `openat2` with
+    /// `RESOLVE_NO_SYMLINKS` finds it.
+    pub(crate) fn disk_at(&self, root: Ino, path: &[u8]) -> Result<Ino, Errno> {
+        if path.len() >= 4096 {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        let mut at = root;
+        for name in path.split(|&b| b == b'/').filter(|n| !n.is_empty()) {
+            match self.disk[at].body.kind() {
+                Kind::Dir => {}
+                Kind::Symlink => return Err(Errno::ELOOP),
+                _ => return Err(Errno::ENOTDIR),
+            }
+            if name.len() > NAME_MAX {
+                return Err(Errno::ENAMETOOLONG);
+            }
+            at = self.disk.child(at, name).ok_or(Errno::ENOENT)?;
+        }
+        Ok(at)
+    }
+}

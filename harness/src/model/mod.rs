@@ -1,0 +1,167 @@
+//! The model: OverlayFS as an executable specification.
+//!
+//! Pure Rust: no I/O, no clock, no randomness. It works on raw layer trees as they lie on disk and
+//! predicts what every call returns, what the merged view shows, and the upper layer and work
+//! directory exactly. There is one pipeline for every operation, in the kernel's order: walk the
+//! path ([`walk`](self)), VFS checks, overlay refusals, copy-up (its effects stay), the real
+//! operation on the upper. Each stage names its [`Clause`] and applies its effects at once, so the
+//! side effects of failed calls come out right by construction.
+//!
+//! | module | what it specifies |
+//! |---|---|
+//! | [`clause`] | the list of clauses; firing and faults |
+//! | [`context`] | privilege, kernel version, effective options |
+//! | [`disk`] | the filesystem under the layers |
+//! | [`overlay`] | dentries and overlay inodes: the stack of (layer, inode), what is cached |
+//! | `mount` | making layers, work directory, uuid, remount, rotate |
+//! | `lookup` | lookup and merge, whiteouts, opaque, origin |
+//! | `walk`, `permission` | path walk, symlinks, capabilities |
+//! | [`readdir`], [`look`] | listing; attributes and identity |
+//! | `copy_up` | copy-up |
+//! | `create`, `remove`, `rename`, `attr`, `file` | operations by what they do to names, attributes, data |
+//! | [`value`] | what only the kernel knows: times, numbers, handles |
+
+mod attr;
+pub mod clause;
+pub mod context;
+mod copy_up;
+mod create;
+pub mod disk;
+mod file;
+pub mod look;
+mod lookup;
+mod mount;
+pub mod overlay;
+mod permission;
+pub mod readdir;
+mod remove;
+mod rename;
+pub mod value;
+mod walk;
+
+pub use clause::{CLAUSES, Clause, Level, Rules};
+pub use context::{Context, View};
+
+use crate::bytes::Bytes;
+use crate::case::Case;
+use crate::errno::Errno;
+use crate::step::{Op, SLOTS};
+use disk::{Body, Disk, Ino, Owner};
+use file::OpenFile;
+use look::Look;
+use overlay::Cache;
+use readdir::Listing;
+use value::{Spans, Stamp};
+
+/// What the model says a call returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Predicted {
+    /// Success without a value.
+    Unit,
+    /// Success with a count.
+    Count(u64),
+    /// Success with data.
+    Bytes(Bytes),
+    /// Success with attributes.
+    Stat(Look),
+    /// Success with directory entries.
+    List(Listing),
+}
+
+/// The executable specification, in the state after some steps.
+#[derive(Debug)]
+pub struct Model {
+    /// What it was told of the world.
+    pub context: Context,
+    /// Clauses that fired; the fault, if one is on.
+    pub rules: Rules,
+    /// The disk under the layers.
+    pub disk: Disk,
+    /// Roots of the lower layers, top first.
+    pub(crate) lowers: Vec<Ino>,
+    /// Root of the upper layer.
+    pub(crate) upper: Ino,
+    /// The directory given as `workdir`.
+    pub(crate) work_base: Ino,
+    /// `work` in it.
+    work: Ino,
+    cache: Cache,
+    slots: [Option<OpenFile>; SLOTS],
+    uuids: u32,
+}
+
+impl Model {
+    /// The world of a case after its first mount; `fault` is broken on purpose.
+    pub fn new(case: &Case, context: Context, fault: Option<Clause>) -> Model {
+        let mut rules = Rules::new(fault);
+        let mut disk = Disk::default();
+        let lowers: Vec<Ino> = case.lowers.iter().map(|l| Model::make_layer(&mut disk, &rules, l)).collect();
+        let upper = match context.view {
+            View::Overlay => Model::make_layer(&mut disk, &rules, &case.upper),
+            View::Plain => lowers.first().copied().unwrap_or_default(),
+        };
+        let work_base = disk.alloc(&rules, Body::dir(), Owner { uid: 0, gid: 0, mode: 0o755 });
+        rules.begin_step();
+        disk.now = Stamp::In(Spans::MOUNTED);
+        let mut model = Model {
+            context,
+            rules,
+            disk,
+            lowers,
+            upper,
+            work_base,
+            work: work_base,
+            cache: Cache::default(),
+            slots: Default::default(),
+            uuids: 0,
+        };
+        model.mount();
+        model
+    }
+
+    /// Sets what "now" is, to number `span` of the case's spans.
+    pub fn at(&mut self, span: u32) {
+        self.disk.now = Stamp::In(span);
+    }
+
+    /// Does one step and says what it returns.
+    pub fn apply(&mut self, op: &Op) -> Result<Predicted, Errno> {
+        let unit = |r: Result<(), Errno>| r.map(|()| Predicted::Unit);
+        match op {
+            Op::Open { slot, path, flags, mode } => unit(self.open(*slot, path, *flags, *mode)),
+            Op::Close { slot } => unit(self.close(*slot)),
+            Op::Read { slot, len } => self.read(*slot, *len).map(|d| Predicted::Bytes(Bytes(d))),
+            Op::Write { slot, data } => self.write(*slot, data).map(Predicted::Count),
+            Op::Truncate { path, len } => unit(self.truncate(path, *len)),
+            Op::Fstat { slot } => {
+                let file = self.file(*slot)?;
+                self.look(file.dentry).map(Predicted::Stat)
+            }
+            Op::Mkdir { path, mode } => unit(self.mkdir(path, *mode)),
+            Op::Rmdir { path } => unit(self.rmdir(path)),
+            Op::Mknod { path, node, mode } => unit(self.mknod(path, *node, *mode)),
+            Op::Symlink { target, path } => unit(self.symlink(target, path)),
+            Op::Readlink { path } => self.readlink(path).map(Predicted::Bytes),
+            Op::Link { old, new } => unit(self.link(old, new)),
+            Op::Unlink { path } => unit(self.unlink(path)),
+            Op::Rename { old, new, flags } => unit(self.rename(old, new, *flags)),
+            Op::Chmod { path, mode } => unit(self.chmod(path, *mode)),
+            Op::Stat { path } => self.stat(path, true).map(Predicted::Stat),
+            Op::Lstat { path } => self.stat(path, false).map(Predicted::Stat),
+            Op::List { path } => self.list(path).map(Predicted::List),
+            Op::Remount => {
+                self.remount();
+                Ok(Predicted::Unit)
+            }
+            Op::Rotate => {
+                self.rotate();
+                Ok(Predicted::Unit)
+            }
+            Op::DropCaches => {
+                self.cache.shrink();
+                Ok(Predicted::Unit)
+            }
+            Op::Observe => Ok(Predicted::Unit),
+        }
+    }
+}

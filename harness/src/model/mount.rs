@@ -1,0 +1,158 @@
+//! Making the layers, mounting, mounting again, rotating.
+
+use std::rc::Rc;
+
+use super::Model;
+use super::clause::Clause;
+use super::context::View;
+use super::disk::{Body, Disk, Ino, Owner, XattrValue};
+use super::overlay::{Cache, Node, Pipe};
+use super::value::Stamp;
+use crate::case::{Layer, NodeKind};
+use crate::step::Device;
+use crate::trace::Kind;
+
+impl Model {
+    /// Puts a layer on the disk and returns its root.
+    pub(super) fn make_layer(disk: &mut Disk, rules: &super::Rules, layer: &Layer) -> Ino {
+        let root = disk.alloc(rules, Body::dir(), Owner { uid: 0, gid: 0, mode: 0o755 });
+        let find = |disk: &Disk, path: &[u8]| {
+            path.split(|&b| b == b'/').filter(|n| !n.is_empty()).try_fold(root, |at, name| disk.child(at, name))
+        };
+        for (path, node) in layer.resolved() {
+            let device = |d: &Device| (d.major(), d.minor());
+            let body = match &node.kind {
+                NodeKind::Dir => Body::dir(),
+                NodeKind::File(data) => Body::File(Rc::new(data.0.clone())),
+                NodeKind::Symlink(target) => Body::Symlink(target.clone()),
+                NodeKind::Fifo => Body::Fifo,
+                NodeKind::Socket => Body::Socket,
+                NodeKind::Char(d) => Body::Char(device(d).0, device(d).1),
+                NodeKind::Block(d) => Body::Block(device(d).0, device(d).1),
+                NodeKind::Link(_) => Body::Fifo,
+            };
+            let (parent, name) = match path.iter().rposition(|&b| b == b'/') {
+                Some(at) => (&path[..at], &path[at + 1..]),
+                None => (&path[..0], path),
+            };
+            let Some(dir) = find(disk, parent) else { continue };
+            let ino = if path.is_empty() {
+                root
+            } else if let NodeKind::Link(to) = &node.kind {
+                let Some(target) = find(disk, to) else { continue };
+                put_raw(disk, dir, name, target);
+                disk.raw(target).nlink += 1;
+                continue;
+            } else {
+                let is_dir = matches!(body, Body::Dir(_));
+                let ino = disk.alloc(rules, body, Owner { uid: 0, gid: 0, mode: 0 });
+                put_raw(disk, dir, name, ino);
+                if is_dir {
+                    disk.raw(dir).nlink += 1;
+                } else {
+                    disk.raw(ino).nlink = 1;
+                }
+                ino
+            };
+            let inode = disk.raw(ino);
+            inode.mode = if inode.body.kind() == Kind::Symlink { 0o777 } else { node.mode };
+            (inode.uid, inode.gid) = (node.uid, node.gid);
+            (inode.atime, inode.mtime) = (Stamp::Exact(node.time), Stamp::Exact(node.time));
+            inode.xattrs = node.xattrs.iter().map(|(n, v)| (n.clone(), XattrValue::Known(v.clone()))).collect();
+        }
+        root
+    }
+
+    /// Mounts: the work directory, the uuid, the root (`ovl_fill_super`).
+    pub(super) fn mount(&mut self) {
+        let root = if self.context.view == View::Plain {
+            self.work = self.work_base;
+            self.upper
+        } else {
+            self.make_workdir();
+            self.init_uuid();
+            self.upper
+        };
+        let overlay = self.context.view == View::Overlay;
+        let lowers = self.lowers.iter().copied().enumerate().collect();
+        self.cache = Cache::new(Node {
+            kind: Kind::Dir,
+            upper: Some(root),
+            lowers: if overlay { lowers } else { Vec::new() },
+            // The root's number is its upper's: it is never found by its lower (`ovl_get_root`).
+            by_lower: false,
+            whiteouts: overlay,
+            impure: overlay && self.disk[root].xattr("@impure").is_some(),
+            version: 0,
+            impure_cache: None,
+            key: None,
+            refs: 0,
+            pipe: Pipe::default(),
+        });
+    }
+
+    /// `ovl_workdir_create`
+    fn make_workdir(&mut self) {
+        let base = self.work_base;
+        if self.disk.child(base, b"work").is_some() {
+            if !self.rules.holds(Clause::MntWorkClean) {
+                return;
+            }
+            self.disk.remove_tree(&mut self.rules, base, b"work");
+        }
+        let mode = if self.rules.holds(Clause::MntWorkdir) { 0 } else { 0o755 };
+        self.work = self.disk.create(&mut self.rules, base, b"work", Body::dir(), Owner { uid: 0, gid: 0, mode });
+    }
+
+    /// `ovl_init_uuid_xattr` with the default `uuid=auto` (since 6.7).
+    fn init_uuid(&mut self) {
+        if self.context.kernel < (6, 7) {
+            return;
+        }
+        let root = &self.disk[self.upper];
+        if root.xattr("@uuid").is_some() {
+            if !self.rules.holds(Clause::MntUuidKept) {
+                let uuid = self.new_uuid();
+                self.disk.set_xattr(&mut self.rules, self.upper, "@uuid", uuid);
+            }
+            return;
+        }
+        let fresh = if root.xattr("@impure").is_some() {
+            !self.rules.holds(Clause::MntUuidImpure)
+        } else {
+            self.rules.holds(Clause::MntUuid)
+        };
+        if fresh {
+            let uuid = self.new_uuid();
+            self.disk.set_xattr(&mut self.rules, self.upper, "@uuid", uuid);
+        }
+    }
+
+    fn new_uuid(&mut self) -> XattrValue {
+        self.uuids += 1;
+        XattrValue::Uuid(self.uuids)
+    }
+
+    /// Unmounts and mounts the same layers again; every descriptor is closed first.
+    pub(super) fn remount(&mut self) {
+        self.close_all();
+        self.mount();
+    }
+
+    /// As `remount`, with the upper as top lower layer under a new upper.
+    pub(super) fn rotate(&mut self) {
+        self.close_all();
+        if self.context.view == View::Overlay {
+            self.lowers.insert(0, self.upper);
+            self.upper = Model::make_layer(&mut self.disk, &self.rules, &Layer::default());
+            self.work_base = self.disk.alloc(&self.rules, Body::dir(), Owner { uid: 0, gid: 0, mode: 0o755 });
+        }
+        self.mount();
+    }
+}
+
+fn put_raw(disk: &mut Disk, dir: Ino, name: &[u8], ino: Ino) {
+    if let Body::Dir(names) = &mut disk.raw(dir).body {
+        names.insert(name.into(), ino);
+    }
+}

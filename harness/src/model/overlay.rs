@@ -1,0 +1,295 @@
+//! The overlay's own objects: dentries and inodes, as the kernel caches them.
+//!
+//! A merged node is a stack of (layer, inode), never "lower or upper". What is cached matters: a
+//! name keeps the stack it was looked up with, an open file keeps its dentry after removal, and two
+//! names share an overlay inode only if the kernel finds it by the same key.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::disk::Ino;
+use crate::bytes::Bytes;
+use crate::trace::Kind;
+
+/// Index of a dentry.
+pub type DentryId = usize;
+/// Index of an overlay inode.
+pub type NodeId = usize;
+
+/// A name in the merged tree: positive (with a node) or negative.
+#[derive(Clone, Debug)]
+pub struct Dentry {
+    /// The directory it is in; the root is its own.
+    pub parent: DentryId,
+    /// Its name there.
+    pub name: Bytes,
+    /// The overlay inode; `None` for a negative dentry.
+    pub node: Option<NodeId>,
+    /// `ovl_dentry_is_opaque`: an upper whiteout is at the name (negative), or the directory is
+    /// opaque.
+    pub opaque: bool,
+    /// Whether a walk still finds it.
+    pub hashed: bool,
+    /// Looked-up names, if it is a directory.
+    pub children: BTreeMap<Bytes, DentryId>,
+    /// Open files that hold it.
+    pub pins: u32,
+}
+
+/// An overlay inode.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its type.
+    pub kind: Kind,
+    /// The upper inode.
+    pub upper: Option<Ino>,
+    /// The lower inodes, top first, each with the index of its layer (0 is the top lower layer).
+    /// For what is no directory: at most one, the copy-up origin.
+    pub lowers: Vec<(usize, Ino)>,
+    /// `OVL_CONST_INO`: known by its lower inode, so its number survives copy-up.
+    pub by_lower: bool,
+    /// `OVL_WHITEOUTS`: listings must merge because whiteouts may be in it.
+    pub whiteouts: bool,
+    /// `OVL_IMPURE`: the upper directory may hold copied-up children.
+    pub impure: bool,
+    /// Counts changes that listings must notice.
+    pub version: u64,
+    /// `version` at which the impure cache was filled, if there is one.
+    pub impure_cache: Option<u64>,
+    /// The real inode that the kernel's inode cache knows it by.
+    pub key: Option<Ino>,
+    /// How many dentries have it.
+    pub refs: u32,
+    /// Pipe of an open fifo.
+    pub pipe: Pipe,
+}
+
+/// State of a fifo while it is open.
+#[derive(Clone, Debug, Default)]
+pub struct Pipe {
+    /// Descriptors that read.
+    pub readers: u32,
+    /// Descriptors that write.
+    pub writers: u32,
+    /// What is in it.
+    pub data: Vec<u8>,
+}
+
+impl Node {
+    /// The inode that attributes come from: the upper, else the top-most lower (LKP-05).
+    pub fn real(&self) -> Ino {
+        match self.upper {
+            Some(ino) => ino,
+            None => self.lowers[0].1,
+        }
+    }
+
+    /// `OVL_TYPE_MERGE`: upper and lower, or several lowers.
+    pub fn is_merge(&self) -> bool {
+        self.kind == Kind::Dir && if self.upper.is_some() { !self.lowers.is_empty() } else { self.lowers.len() > 1 }
+    }
+
+    /// `OVL_TYPE_ORIGIN`: an upper object whose inode number is that of its origin.
+    pub fn has_origin(&self) -> bool {
+        self.upper.is_some() && !self.lowers.is_empty() && self.by_lower
+    }
+
+    /// `ovl_dir_is_real`: listed as it lies on disk.
+    pub fn lists_real(&self) -> bool {
+        !self.is_merge() && !self.whiteouts
+    }
+}
+
+/// All dentries and overlay inodes of a mount.
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    dentries: Vec<Dentry>,
+    nodes: Vec<Node>,
+    by_key: HashMap<Ino, NodeId>,
+}
+
+impl Cache {
+    /// The root's dentry.
+    pub const ROOT: DentryId = 0;
+
+    /// A cache that holds the root alone.
+    pub fn new(root: Node) -> Cache {
+        let mut cache = Cache::default();
+        let node = cache.add_node(root);
+        cache.dentries.push(Dentry {
+            parent: Cache::ROOT,
+            name: Bytes::default(),
+            node: Some(node),
+            opaque: false,
+            hashed: true,
+            children: BTreeMap::new(),
+            pins: 1,
+        });
+        cache.nodes[node].refs = 1;
+        cache
+    }
+
+    /// A dentry.
+    pub fn dentry(&self, id: DentryId) -> &Dentry {
+        &self.dentries[id]
+    }
+
+    /// A dentry, to change it.
+    pub fn dentry_mut(&mut self, id: DentryId) -> &mut Dentry {
+        &mut self.dentries[id]
+    }
+
+    /// A node.
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    /// A node, to change it.
+    pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id]
+    }
+
+    /// The node of a dentry.
+    pub fn at(&self, id: DentryId) -> Option<&Node> {
+        self.dentries[id].node.map(|n| &self.nodes[n])
+    }
+
+    /// Adds a node and makes it known by its key.
+    pub fn add_node(&mut self, node: Node) -> NodeId {
+        let id = self.nodes.len();
+        if let Some(key) = node.key {
+            self.by_key.insert(key, id);
+        }
+        self.nodes.push(node);
+        id
+    }
+
+    /// The node known by a real inode.
+    pub fn find(&self, key: Ino) -> Option<NodeId> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// Makes a node that had no key known by `key` (`ovl_inode_update`).
+    pub fn rekey(&mut self, id: NodeId, key: Ino) {
+        if self.nodes[id].key.is_none() {
+            self.nodes[id].key = Some(key);
+            self.by_key.insert(key, id);
+        }
+    }
+
+    /// The dentry that a directory has for `name`, if it was looked up.
+    pub fn child(&self, dir: DentryId, name: &Bytes) -> Option<DentryId> {
+        self.dentries[dir].children.get(name).copied()
+    }
+
+    /// Adds a dentry for a name that has none.
+    pub fn add_dentry(&mut self, parent: DentryId, name: Bytes, node: Option<NodeId>, opaque: bool) -> DentryId {
+        let id = self.dentries.len();
+        self.dentries[parent].children.insert(name.clone(), id);
+        if let Some(node) = node {
+            self.nodes[node].refs += 1;
+        }
+        self.dentries.push(Dentry { parent, name, node, opaque, hashed: true, children: BTreeMap::new(), pins: 0 });
+        id
+    }
+
+    /// Gives a negative dentry a node (`d_instantiate`).
+    pub fn instantiate(&mut self, id: DentryId, node: NodeId) {
+        self.dentries[id].node = Some(node);
+        self.nodes[node].refs += 1;
+    }
+
+    /// Takes a dentry out of the tree (`d_drop`); it lives on while a descriptor holds it.
+    pub fn unhash(&mut self, id: DentryId) {
+        if !self.dentries[id].hashed {
+            return;
+        }
+        self.dentries[id].hashed = false;
+        let (parent, name) = (self.dentries[id].parent, self.dentries[id].name.clone());
+        if self.dentries[parent].children.get(&name) == Some(&id) {
+            self.dentries[parent].children.remove(&name);
+        }
+        self.release_unused(id);
+    }
+
+    fn release_unused(&mut self, id: DentryId) {
+        if self.dentries[id].hashed || self.dentries[id].pins > 0 {
+            return;
+        }
+        for child in self.dentries[id].children.values().copied().collect::<Vec<_>>() {
+            self.unhash(child);
+        }
+        if !self.dentries[id].children.is_empty() {
+            return;
+        }
+        if let Some(node) = self.dentries[id].node.take() {
+            self.nodes[node].refs -= 1;
+            if self.nodes[node].refs == 0 {
+                if let Some(key) = self.nodes[node].key {
+                    if self.by_key.get(&key) == Some(&node) {
+                        self.by_key.remove(&key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Holds a dentry for a descriptor.
+    pub fn pin(&mut self, id: DentryId) {
+        self.dentries[id].pins += 1;
+    }
+
+    /// Lets a descriptor's dentry go.
+    pub fn unpin(&mut self, id: DentryId) {
+        self.dentries[id].pins -= 1;
+        self.release_unused(id);
+    }
+
+    /// Moves a dentry to another name, whose dentry goes (`d_move`).
+    pub fn rename(&mut self, old: DentryId, new: DentryId) {
+        let (new_parent, new_name) = (self.dentries[new].parent, self.dentries[new].name.clone());
+        self.unhash(new);
+        let (old_parent, old_name) = (self.dentries[old].parent, self.dentries[old].name.clone());
+        self.dentries[old_parent].children.remove(&old_name);
+        self.dentries[new_parent].children.insert(new_name.clone(), old);
+        (self.dentries[old].parent, self.dentries[old].name) = (new_parent, new_name);
+    }
+
+    /// Exchanges two dentries' places (`d_exchange`).
+    pub fn exchange(&mut self, a: DentryId, b: DentryId) {
+        let (a_parent, a_name) = (self.dentries[a].parent, self.dentries[a].name.clone());
+        let (b_parent, b_name) = (self.dentries[b].parent, self.dentries[b].name.clone());
+        self.dentries[a_parent].children.insert(a_name.clone(), b);
+        self.dentries[b_parent].children.insert(b_name.clone(), a);
+        (self.dentries[a].parent, self.dentries[a].name) = (b_parent, b_name);
+        (self.dentries[b].parent, self.dentries[b].name) = (a_parent, a_name);
+    }
+
+    /// Whether `ancestor` is `id` or above it.
+    pub fn is_ancestor(&self, ancestor: DentryId, id: DentryId) -> bool {
+        let mut at = id;
+        loop {
+            if at == ancestor {
+                return true;
+            }
+            let parent = self.dentries[at].parent;
+            if parent == at {
+                return false;
+            }
+            at = parent;
+        }
+    }
+
+    /// Forgets every dentry that no descriptor holds, directly or below it (`shrink_dcache_sb`).
+    pub fn shrink(&mut self) {
+        self.shrink_below(Cache::ROOT);
+    }
+
+    fn shrink_below(&mut self, id: DentryId) {
+        for child in self.dentries[id].children.values().copied().collect::<Vec<_>>() {
+            self.shrink_below(child);
+            if self.dentries[child].pins == 0 && self.dentries[child].children.is_empty() {
+                self.unhash(child);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Logical values: what the model knows of values that only the kernel chooses.
+//!
+//! Times are spans of the trace, inode numbers and file handles are variables that bind at first
+//! sight and must be equal ever after.
+
+use std::collections::HashMap;
+
+use super::disk::Ino;
+use crate::bytes::Bytes;
+use crate::trace::{Span, Time};
+
+/// A time stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// Exactly this.
+    Exact(Time),
+    /// Sometime in span number `n` of the case.
+    In(u32),
+}
+
+impl Default for Stamp {
+    fn default() -> Self {
+        Stamp::In(Spans::SETUP)
+    }
+}
+
+/// The spans of a case, numbered as they happen.
+#[derive(Clone, Debug, Default)]
+pub struct Spans(Vec<Span>);
+
+impl Spans {
+    /// Making the layers.
+    pub const SETUP: u32 = 0;
+    /// The first mount.
+    pub const MOUNTED: u32 = 1;
+
+    /// Adds the next span and returns its number.
+    pub fn push(&mut self, span: Span) -> u32 {
+        self.0.push(span);
+        (self.0.len() - 1) as u32
+    }
+
+    /// Lets the last span end later: looking at the tree happened after the step but before `to`.
+    pub fn extend_last(&mut self, to: Time) {
+        if let Some(last) = self.0.last_mut() {
+            last.to = last.to.max(to);
+        }
+    }
+
+    /// Whether `seen` can be `stamp`.
+    pub fn admits(&self, stamp: Stamp, seen: Time) -> bool {
+        match stamp {
+            Stamp::Exact(time) => seen == time,
+            Stamp::In(n) => self.0.get(n as usize).is_some_and(|s| s.from <= seen && seen <= s.to),
+        }
+    }
+
+    /// What a stamp stands for, in words.
+    pub fn describe(&self, stamp: Stamp) -> String {
+        match stamp {
+            Stamp::Exact(t) => format!("{}.{:09}", t.sec, t.nsec),
+            Stamp::In(n) => match self.0.get(n as usize) {
+                Some(s) => format!("{}.{:09} to {}.{:09}", s.from.sec, s.from.nsec, s.to.sec, s.to.nsec),
+                None => "unknown".to_owned(),
+            },
+        }
+    }
+}
+
+/// Values that bind at first sight: inode numbers, handles, uuids.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings {
+    numbers: HashMap<Ino, u64>,
+    numbered: HashMap<u64, Ino>,
+    handles: HashMap<Ino, Bytes>,
+    handled: HashMap<Bytes, Ino>,
+    uuids: HashMap<u32, Bytes>,
+}
+
+impl Bindings {
+    /// Whether `seen` can be the inode number of `ino`; binds it if it is the first.
+    pub fn number(&mut self, ino: Ino, seen: u64) -> bool {
+        let number = *self.numbers.entry(ino).or_insert(seen);
+        number == seen && *self.numbered.entry(seen).or_insert(ino) == ino
+    }
+
+    /// The inode number that `ino` is bound to.
+    pub fn number_of(&self, ino: Ino) -> Option<u64> {
+        self.numbers.get(&ino).copied()
+    }
+
+    /// Forgets the number of an inode that is gone for good: filesystems use numbers again.
+    pub fn release(&mut self, ino: Ino) {
+        if let Some(number) = self.numbers.remove(&ino) {
+            self.numbered.remove(&number);
+        }
+    }
+
+    /// Whether `seen` can be a file handle of `ino`; binds it if it is the first.
+    pub fn handle(&mut self, ino: Ino, seen: &Bytes) -> bool {
+        // Header of 21 bytes: version 0, magic 0xfb (CUP-14).
+        if seen.len() <= 21 || seen.as_slice()[..2] != [0, 0xfb] {
+            return false;
+        }
+        self.handles.entry(ino).or_insert_with(|| seen.clone()) == seen
+            && *self.handled.entry(seen.clone()).or_insert(ino) == ino
+    }
+
+    /// Whether `seen` can be uuid number `n` of the case.
+    pub fn uuid(&mut self, n: u32, seen: &Bytes) -> bool {
+        seen.len() == 16 && self.uuids.entry(n).or_insert_with(|| seen.clone()) == seen
+    }
+}

@@ -1,0 +1,223 @@
+//! Path walk: from a path to a dentry, in the kernel's order of steps and errors (`fs/namei.c`).
+//!
+//! Walking has effects: every component that is not cached yet is looked up, and lookups write.
+
+use super::Model;
+use super::clause::Clause;
+use super::disk::Body;
+use super::overlay::{Cache, DentryId};
+use crate::bytes::Bytes;
+use crate::errno::Errno;
+use crate::trace::Kind;
+
+/// Longest path with its NUL (`PATH_MAX`).
+const PATH_MAX: usize = 4096;
+/// Most symlinks in one walk (`MAXSYMLINKS`).
+const MAX_LINKS: u32 = 40;
+
+/// The last component of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Last {
+    /// An ordinary name; `slash` when one or more slashes follow it.
+    Name { name: Vec<u8>, slash: bool },
+    /// `.`
+    Dot,
+    /// `..`
+    DotDot,
+    /// None: the path has only slashes.
+    Root,
+}
+
+/// A walk under way: it counts the symlinks it followed.
+#[derive(Default)]
+pub(super) struct Walk {
+    links: u32,
+}
+
+impl Model {
+    /// Whether a dentry is a directory.
+    pub(super) fn is_dir(&self, id: DentryId) -> bool {
+        self.cache.at(id).is_some_and(|n| n.kind == Kind::Dir)
+    }
+
+    /// Whether nothing is at a dentry.
+    pub(super) fn is_negative(&self, id: DentryId) -> bool {
+        self.cache.dentry(id).node.is_none()
+    }
+
+    /// Takes a path from the caller (`getname`).
+    fn take_path(&mut self, path: &[u8]) -> Result<(), Errno> {
+        if path.is_empty() && self.rules.holds(Clause::VfsEmptyPath) {
+            return Err(Errno::ENOENT);
+        }
+        if path.len() >= PATH_MAX && self.rules.holds(Clause::VfsPathTooLong) {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        Ok(())
+    }
+
+    /// Walks to the directory that holds the last component (`filename_parentat`).
+    pub(super) fn walk_parent(&mut self, walk: &mut Walk, path: &[u8]) -> Result<(DentryId, Last), Errno> {
+        self.take_path(path)?;
+        self.walk_from(walk, Cache::ROOT, path)
+    }
+
+    /// `link_path_walk`: all but the last component.
+    fn walk_from(&mut self, walk: &mut Walk, start: DentryId, path: &[u8]) -> Result<(DentryId, Last), Errno> {
+        let mut at = if path.first() == Some(&b'/') { Cache::ROOT } else { start };
+        let mut rest = trim(path);
+        if rest.is_empty() {
+            return Ok((at, Last::Root));
+        }
+        loop {
+            let end = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
+            let (name, after) = rest.split_at(end);
+            let next = trim(after);
+            if next.is_empty() {
+                let last = match name {
+                    b"." => Last::Dot,
+                    b".." => Last::DotDot,
+                    _ => Last::Name { name: name.to_vec(), slash: !after.is_empty() },
+                };
+                return Ok((at, last));
+            }
+            at = match name {
+                b"." => at,
+                b".." => self.dot_dot(at),
+                _ => self.step_into(walk, at, name)?,
+            };
+            rest = next;
+        }
+    }
+
+    fn dot_dot(&mut self, at: DentryId) -> DentryId {
+        if self.rules.holds(Clause::VfsDotDot) { self.cache.dentry(at).parent } else { at }
+    }
+
+    /// One component before the last: a directory, or a symlink to one.
+    fn step_into(&mut self, walk: &mut Walk, dir: DentryId, name: &[u8]) -> Result<DentryId, Errno> {
+        let mut id = self.lookup(dir, name)?;
+        if self.is_negative(id) {
+            self.rules.holds(Clause::VfsMissing);
+            return Err(Errno::ENOENT);
+        }
+        if let Some(target) = self.symlink_target(id) {
+            if self.rules.holds(Clause::VfsFollow) {
+                self.count_link(walk, id)?;
+                id = self.resolve(walk, dir, &target, true)?;
+            }
+        }
+        if !self.is_dir(id) {
+            return Err(if self.rules.holds(Clause::VfsNotDir) { Errno::ENOTDIR } else { Errno::ENOENT });
+        }
+        Ok(id)
+    }
+
+    fn count_link(&mut self, walk: &mut Walk, link: DentryId) -> Result<(), Errno> {
+        walk.links += 1;
+        if walk.links > MAX_LINKS {
+            self.rules.holds(Clause::VfsLoop);
+            return Err(Errno::ELOOP);
+        }
+        self.may_follow(link)
+    }
+
+    /// The target of a symlink, `None` for anything else.
+    pub(super) fn symlink_target(&self, id: DentryId) -> Option<Bytes> {
+        match &self.disk[self.cache.at(id)?.real()].body {
+            Body::Symlink(target) => Some(target.clone()),
+            _ => None,
+        }
+    }
+
+    /// Resolves a path that starts in `start` to something that is there.
+    fn resolve(&mut self, walk: &mut Walk, start: DentryId, path: &[u8], mut follow: bool) -> Result<DentryId, Errno> {
+        let mut dir = start;
+        let mut path = path.to_vec();
+        let mut need_dir = false;
+        loop {
+            let (parent, last) = self.walk_from(walk, dir, &path)?;
+            let id = match last {
+                Last::Root | Last::Dot => parent,
+                Last::DotDot => self.dot_dot(parent),
+                Last::Name { name, slash } => {
+                    if slash {
+                        follow |= self.rules.holds(Clause::VfsSlashFollow);
+                        need_dir |= self.rules.holds(Clause::VfsSlashDir);
+                    }
+                    let id = self.lookup(parent, &name)?;
+                    if self.is_negative(id) {
+                        self.rules.holds(Clause::VfsMissing);
+                        return Err(Errno::ENOENT);
+                    }
+                    if let Some(target) = self.symlink_target(id) {
+                        if follow && self.rules.holds(Clause::VfsFollowLast) {
+                            self.count_link(walk, id)?;
+                            dir = parent;
+                            path = target.0;
+                            continue;
+                        }
+                    }
+                    id
+                }
+            };
+            if need_dir && !self.is_dir(id) {
+                return Err(Errno::ENOTDIR);
+            }
+            return Ok(id);
+        }
+    }
+
+    /// Resolves a path to something that is there (`user_path_at`).
+    pub(super) fn walk(&mut self, path: &[u8], follow: bool) -> Result<DentryId, Errno> {
+        self.take_path(path)?;
+        self.resolve(&mut Walk::default(), Cache::ROOT, path, follow)
+    }
+
+    /// Continues a walk at the target of a symlink in `dir` (for `open`, which creates at its end).
+    pub(super) fn walk_link(
+        &mut self,
+        walk: &mut Walk,
+        dir: DentryId,
+        link: DentryId,
+        target: &Bytes,
+    ) -> Result<(DentryId, Last), Errno> {
+        self.count_link(walk, link)?;
+        self.walk_from(walk, dir, target.as_slice())
+    }
+
+    /// `..` or `.` as the last component of `open`.
+    pub(super) fn walk_dots(&mut self, parent: DentryId, last: &Last) -> DentryId {
+        if *last == Last::DotDot { self.dot_dot(parent) } else { parent }
+    }
+
+    /// Walks to a name that is to be created and looks it up (`filename_create`).
+    pub(super) fn walk_create(&mut self, path: &[u8], directory: bool) -> Result<DentryId, Errno> {
+        let (dir, last) = self.walk_parent(&mut Walk::default(), path)?;
+        let Last::Name { name, slash } = last else {
+            return Err(if self.rules.holds(Clause::VfsCreateDots) { Errno::EEXIST } else { Errno::EINVAL });
+        };
+        let id = self.lookup(dir, &name)?;
+        if !self.is_negative(id) {
+            return Err(if self.rules.holds(Clause::VfsCreateExists) { Errno::EEXIST } else { Errno::EBUSY });
+        }
+        if slash && !directory && self.rules.holds(Clause::VfsCreateSlash) {
+            return Err(Errno::ENOENT);
+        }
+        Ok(id)
+    }
+}
+
+impl std::ops::Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Drops leading slashes.
+fn trim(path: &[u8]) -> &[u8] {
+    let start = path.iter().position(|&b| b != b'/').unwrap_or(path.len());
+    &path[start..]
+}
