@@ -20,5 +20,7 @@
 pub mod bytes;
 pub mod case;
 pub mod errno;
+pub mod generate;
+pub mod shrink;
 pub mod step;
 pub mod trace;

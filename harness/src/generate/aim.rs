@@ -1,0 +1,19 @@
+//! What the generator asks of a model, and no more: it must not know how the answer is found.
+
+use crate::bytes::Bytes;
+use crate::case::Case;
+use crate::step::{SLOTS, Step};
+use crate::trace::{Kind, Privilege};
+
+/// What the generator needs to know of the world it aims at; implemented by the (unfaulted) model.
+pub trait Aim: Sized {
+    /// The world of this case with its layers mounted and no step done.
+    fn new(case: &Case, privilege: Privilege) -> Self;
+    /// Does one step, without looking at anything.
+    fn apply(&mut self, step: &Step);
+    /// Appends every path of the merged tree with its type, the root excluded, in an order that
+    /// depends on the case alone.
+    fn visible(&self, out: &mut Vec<(Bytes, Kind)>);
+    /// What the open slots hold.
+    fn slots(&self) -> [Option<Kind>; SLOTS];
+}
