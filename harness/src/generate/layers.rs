@@ -92,7 +92,7 @@ fn cover(tree: &mut Tree, path: Bytes, profile: &Profile, pool: &Pool, dice: &mu
 fn put(tree: &mut Tree, profile: &Profile, pool: &Pool, skeleton: &[Bytes], dice: &mut Dice<'_>) {
     // A skeleton directory itself, most often as a directory: that is what makes merged ones.
     if dice.percent(35) {
-        let path = dice.one(&skeleton[..]).clone();
+        let path = dice.one(skeleton).clone();
         if path.is_empty() {
             return;
         }

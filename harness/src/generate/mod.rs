@@ -14,7 +14,9 @@ mod profile;
 mod steps;
 mod strategy;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
+#[cfg(test)]
+pub(crate) mod toy;
 mod world;
 
 pub use aim::Aim;

@@ -114,6 +114,10 @@ impl<'p, A: Aim> World<'p, A> {
     }
 
     fn note(&mut self, op: &Op) {
+        if *op == Op::Rotate {
+            // What was made so far lies in a lower layer now.
+            self.made.clear();
+        }
         if !op.is_mutating() && !matches!(op, Op::Open { .. }) {
             return;
         }
@@ -263,9 +267,9 @@ impl<'p, A: Aim> World<'p, A> {
     /// Any path at all: what exists, what does not, and what no call should accept.
     pub fn any(&mut self, dice: &mut Dice<'_>) -> Bytes {
         match dice.below(20) {
-            0..=7 => self.existing(|_| true, dice).unwrap_or_default(),
-            8..=11 => self.absent(dice),
-            12 | 13 => {
+            0..=5 => self.existing(|_| true, dice).unwrap_or_default(),
+            6..=10 => self.absent(dice),
+            11..=13 => {
                 let above = self.existing(|kind| kind != Kind::Dir, dice).unwrap_or_else(|| Bytes::from("nope"));
                 above.join(self.pool.name(dice).as_slice())
             }

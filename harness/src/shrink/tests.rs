@@ -8,7 +8,7 @@ use proptest::strategy::ValueTree;
 use super::{Budget, CaseTree, Shrunk, measure, shrink, shrink_from};
 use crate::bytes::Bytes;
 use crate::case::{Case, Entry, Layer, Node, NodeKind};
-use crate::generate::tests::Toy;
+use crate::generate::toy::Toy;
 use crate::generate::{Profile, draw, seed_for};
 use crate::step::{Op, OpenFlags, RenameFlags, Step};
 use crate::trace::Privilege;
@@ -44,7 +44,7 @@ fn unlink_then_mkdir(case: &Case) -> bool {
 
 fn planted(index: u64) -> Case {
     let mut case = large(index);
-    let path = Bytes::from("odd name");
+    let path = Bytes::from(if index.is_multiple_of(2) { "odd name" } else { "deep/er/\\odd" });
     case.lowers[1].entries.push(Entry { path: path.clone(), node: Node::new(NodeKind::File(Bytes::from("data"))) });
     case.steps.insert(20, Op::Unlink { path: path.clone() }.into());
     case.steps.insert(41, Op::Mkdir { path, mode: 0o700 }.into());
@@ -182,7 +182,7 @@ fn every_candidate_is_new_smaller_and_whole() {
                 let resolved: HashSet<&[u8]> = layer.resolved().into_iter().map(|(path, _)| path).collect();
                 assert!(layer.entries.iter().all(|entry| resolved.contains(entry.path.as_slice())), "{layer:?}");
             }
-            more = if print % 5 == 0 { tree.simplify() } else { tree.complicate() };
+            more = if print.is_multiple_of(5) { tree.simplify() } else { tree.complicate() };
         }
         assert_eq!(tree.current(), *tree.best());
         assert!(!tree.complicate() && !tree.simplify());
