@@ -23,7 +23,11 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
     let mut trees = vec![Tree::new(); lowers + 1];
     let upper_empty = dice.percent(50);
     let entries = dice.between(*profile.entries.start(), *profile.entries.end());
-    for _ in 0..entries {
+    // The names are few, so some draws hit what is there already and add nothing.
+    for _ in 0..3 * entries {
+        if trees.iter().map(Tree::len).sum::<usize>() >= entries {
+            break;
+        }
         // The upper is the first tree; the lowest layer has the most to hide.
         let at = if !upper_empty && dice.percent(25) { 0 } else { dice.between(1, lowers) };
         let (above, below) = trees.split_at_mut(at + 1);

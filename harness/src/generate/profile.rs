@@ -11,7 +11,7 @@ pub struct Profile {
     pub steps: RangeInclusive<usize>,
     /// How many lower layers; at least one is made.
     pub lowers: RangeInclusive<usize>,
-    /// How many entries in all layers together, roughly: collisions inside a layer are dropped.
+    /// How many entries in all layers together; fewer where the names do not suffice.
     pub entries: RangeInclusive<usize>,
     /// Rootless cases have no devices but whiteouts, and every entry belongs to 0:0.
     pub privilege: Privilege,
