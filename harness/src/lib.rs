@@ -21,6 +21,8 @@ pub mod bytes;
 pub mod case;
 pub mod check;
 pub mod errno;
+pub mod generate;
 pub mod model;
+pub mod shrink;
 pub mod step;
 pub mod trace;

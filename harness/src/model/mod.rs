@@ -36,6 +36,9 @@ mod permission;
 pub mod readdir;
 mod remove;
 mod rename;
+mod survey;
+#[cfg(test)]
+mod tests;
 pub mod value;
 mod walk;
 

@@ -1,0 +1,254 @@
+//! Layers: drawn over one skeleton of directories so that they collide.
+
+use std::collections::BTreeMap;
+
+use super::dice::Dice;
+use super::names::Pool;
+use super::profile::Profile;
+use crate::bytes::Bytes;
+use crate::case::{Case, Entry, LAYER_TIME, Layer, MAX_LOWERS, Node, NodeKind};
+use crate::step::Device;
+use crate::trace::{Privilege, Time};
+
+/// Deepest path of a layer, in names.
+const DEPTH: usize = 4;
+
+/// A layer in the making. Whatever is put in keeps it well formed.
+type Tree = BTreeMap<Bytes, Node>;
+
+/// The layers and options of a case, without steps.
+pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case {
+    let lowers = dice.between(*profile.lowers.start(), *profile.lowers.end()).clamp(1, MAX_LOWERS);
+    let skeleton = skeleton(pool, dice);
+    let mut trees = vec![Tree::new(); lowers + 1];
+    let upper_empty = dice.percent(50);
+    let entries = dice.between(*profile.entries.start(), *profile.entries.end());
+    // The names are few, so some draws hit what is there already and add nothing.
+    for _ in 0..3 * entries {
+        if trees.iter().map(Tree::len).sum::<usize>() >= entries {
+            break;
+        }
+        // The upper is the first tree; the lowest layer has the most to hide.
+        let at = if !upper_empty && dice.percent(25) { 0 } else { dice.between(1, lowers) };
+        let (above, below) = trees.split_at_mut(at + 1);
+        let over = if dice.percent(35) { somewhere(below, dice) } else { None };
+        match over {
+            Some(path) => cover(&mut above[at], path, profile, pool, dice),
+            None => put(&mut above[at], profile, pool, &skeleton, dice),
+        }
+    }
+    for (at, tree) in trees.iter_mut().enumerate() {
+        if dice.percent(if at == 0 && upper_empty { 0 } else { 8 }) {
+            let mut root = Node::new(NodeKind::Dir);
+            root.mode = *dice.one(&[0o755, 0o700, 0o1777, 0o2755]);
+            tree.insert(Bytes::default(), root);
+        }
+    }
+    let mut layers = trees
+        .into_iter()
+        .map(|tree| Layer { entries: tree.into_iter().map(|(path, node)| Entry { path, node }).collect() });
+    let upper = layers.next().unwrap_or_default();
+    Case {
+        options: dice.any(&profile.options).cloned().unwrap_or_default(),
+        lowers: layers.collect(),
+        upper,
+        ..Case::default()
+    }
+}
+
+/// The directories that the layers of a case share, parents first.
+fn skeleton(pool: &Pool, dice: &mut Dice<'_>) -> Vec<Bytes> {
+    let mut dirs = vec![Bytes::default()];
+    for _ in 0..dice.between(2, 6) {
+        let parent = dice.one(&dirs).clone();
+        if depth(&parent) + 1 < DEPTH {
+            let dir = parent.join(pool.name(dice).as_slice());
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+    }
+    dirs
+}
+
+fn depth(path: &Bytes) -> usize {
+    if path.is_empty() { 0 } else { 1 + path.as_slice().iter().filter(|&&b| b == b'/').count() }
+}
+
+/// The path of an entry of one of the layers below.
+fn somewhere(below: &[Tree], dice: &mut Dice<'_>) -> Option<Bytes> {
+    let tree = dice.any(below)?;
+    let at = dice.below(tree.len());
+    tree.keys().nth(at).cloned()
+}
+
+/// Hides or covers what a layer below has at this path.
+fn cover(tree: &mut Tree, path: Bytes, profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) {
+    let node = match dice.below(10) {
+        0..=3 => Node::new(NodeKind::Char(Device::WHITEOUT)),
+        4 | 5 => dir(profile, dice),
+        _ => leaf(tree, &path, profile, pool, dice),
+    };
+    add(tree, path, node);
+}
+
+/// Adds one entry to a layer, or nothing where it would not fit.
+fn put(tree: &mut Tree, profile: &Profile, pool: &Pool, skeleton: &[Bytes], dice: &mut Dice<'_>) {
+    // A skeleton directory itself, most often as a directory: that is what makes merged ones.
+    if dice.percent(35) {
+        let path = dice.one(skeleton).clone();
+        if path.is_empty() {
+            return;
+        }
+        if dice.percent(80) {
+            add(tree, path, dir(profile, dice));
+        } else {
+            let node = leaf(tree, &path, profile, pool, dice);
+            add(tree, path, node);
+        }
+        return;
+    }
+    let parent = dice.one(skeleton);
+    let path = parent.join(pool.name(dice).as_slice());
+    let node = leaf(tree, &path, profile, pool, dice);
+    add(tree, path, node);
+}
+
+/// Inserts unless the name is taken or lies below something that is no directory.
+fn add(tree: &mut Tree, path: Bytes, node: Node) {
+    let bytes = path.as_slice();
+    let blocked = bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, b)| **b == b'/')
+        .any(|(at, _)| tree.get(&Bytes::from(&bytes[..at])).is_some_and(|n| n.kind != NodeKind::Dir));
+    let mut inside = path.as_slice().to_vec();
+    inside.push(b'/');
+    let has_children = node.kind != NodeKind::Dir
+        && tree.range(Bytes(inside.clone())..).next().is_some_and(|(p, _)| p.as_slice().starts_with(&inside));
+    if !blocked && !has_children {
+        tree.entry(path).or_insert(node);
+    }
+}
+
+fn dir(profile: &Profile, dice: &mut Dice<'_>) -> Node {
+    let mut node = Node::new(NodeKind::Dir);
+    if dice.percent(25) {
+        node.mode = *dice.one(&[0o700, 0o2755, 0o1777, 0o711, 0]);
+    }
+    if dice.percent(12) {
+        let value = if dice.percent(90) { "y" } else { "n" };
+        node.xattrs.push((Bytes::from("@opaque"), Bytes::from(value)));
+    }
+    attributes(&mut node, profile, dice);
+    node
+}
+
+/// Anything; hard links only to what the layer has.
+fn leaf(tree: &Tree, path: &Bytes, profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Node {
+    #[derive(Clone, Copy)]
+    enum What {
+        Dir,
+        File,
+        Symlink,
+        Whiteout,
+        Fifo,
+        Socket,
+        Device,
+        Link,
+    }
+    let odd = usize::from(pool.fifos);
+    let devices = odd * usize::from(profile.privilege == Privilege::Root);
+    let what = dice.weighted(&[
+        (14, What::Dir),
+        (40, What::File),
+        (14, What::Symlink),
+        (15, What::Whiteout),
+        (3 * odd, What::Fifo),
+        (1, What::Socket),
+        (3 * devices, What::Device),
+        (9, What::Link),
+    ]);
+    let mut node = match what {
+        What::Dir => return dir(profile, dice),
+        What::Whiteout => return Node::new(NodeKind::Char(Device::WHITEOUT)),
+        What::Link => {
+            let targets: Vec<&Bytes> = tree
+                .iter()
+                .filter(|(p, n)| *p != path && !matches!(n.kind, NodeKind::Dir | NodeKind::Link(_)))
+                .filter(|(_, n)| !n.is_whiteout() || dice.percent(10))
+                .map(|(p, _)| p)
+                .collect();
+            match dice.any(&targets) {
+                Some(&target) => return Node::new(NodeKind::Link(target.clone())),
+                None => file(dice),
+            }
+        }
+        What::File => file(dice),
+        What::Symlink => Node::new(NodeKind::Symlink(target(pool, dice))),
+        What::Fifo => Node::new(NodeKind::Fifo),
+        What::Socket => Node::new(NodeKind::Socket),
+        What::Device => device(dice),
+    };
+    attributes(&mut node, profile, dice);
+    node
+}
+
+fn file(dice: &mut Dice<'_>) -> Node {
+    let data = match dice.below(20) {
+        0..=5 => Bytes::default(),
+        6 => Bytes(vec![b'F'; 5000]),
+        n => Bytes::from(["data", "lower", "x", "two\nlines\n"][n % 4]),
+    };
+    let mut node = Node::new(NodeKind::File(data));
+    if dice.percent(25) {
+        node.mode = *dice.one(&[0o600, 0o4755, 0o2755, 0, 0o444, 0o777]);
+    }
+    node
+}
+
+fn device(dice: &mut Dice<'_>) -> Node {
+    let (block, major, minor) =
+        *dice.one(&[(false, 1, 3), (false, 1, 5), (false, 1, 7), (false, 0, 7), (true, 0, 0), (true, 0, 5)]);
+    match Device::new(major, minor) {
+        Ok(device) if block => Node::new(NodeKind::Block(device)),
+        Ok(device) => Node::new(NodeKind::Char(device)),
+        Err(_) => Node::new(NodeKind::Char(Device::NULL)),
+    }
+}
+
+/// What a symlink says, in a layer or a step.
+pub(super) fn target(pool: &Pool, dice: &mut Dice<'_>) -> Bytes {
+    let (one, two) = (pool.name(dice).clone(), pool.name(dice).clone());
+    match dice.below(16) {
+        0..=5 => one,
+        6 | 7 => one.join(two.as_slice()),
+        8 | 9 => absolute(&one),
+        10 => absolute(&one).join(two.as_slice()),
+        11 | 12 => Bytes::from("..").join(one.as_slice()),
+        13 => Bytes::from("../..").join(one.as_slice()),
+        14 => Bytes::from("nowhere"),
+        _ => Bytes::from(*dice.one(&[".", "..", "/", "/proc/self/root", "../../../../../..", "nowhere/x"])),
+    }
+}
+
+/// `/path`.
+pub(super) fn absolute(path: &Bytes) -> Bytes {
+    let mut out = vec![b'/'];
+    out.extend_from_slice(path.as_slice());
+    Bytes(out)
+}
+
+fn attributes(node: &mut Node, profile: &Profile, dice: &mut Dice<'_>) {
+    if profile.privilege == Privilege::Root && dice.percent(12) {
+        node.uid = *dice.one(&[0, 1, 1000, 65534]);
+        node.gid = *dice.one(&[0, 1, 1000, 65534]);
+    }
+    if dice.percent(15) {
+        node.time = Time { sec: LAYER_TIME.sec + dice.between(1, 9) as i64, nsec: 123_456_789 };
+    }
+    let takes_user = matches!(node.kind, NodeKind::Dir | NodeKind::File(_));
+    if profile.user_xattrs && takes_user && dice.percent(8) {
+        node.xattrs.push((Bytes::from("user.a"), Bytes::from("1")));
+    }
+}

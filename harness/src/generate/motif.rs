@@ -1,0 +1,218 @@
+//! Motifs: short sequences on the same names, in the shapes that overlay bugs have had.
+//!
+//! A motif is only several steps, each as total as any other: it makes a shape likely and promises
+//! nothing about what comes of it.
+
+use super::aim::Aim;
+use super::dice::Dice;
+use super::steps::data;
+use super::world::World;
+use crate::bytes::Bytes;
+use crate::step::{Op, RenameFlags};
+use crate::trace::Kind;
+
+/// Longest sequence of removals that empties a directory.
+const EMPTYING: usize = 8;
+
+/// Plays one motif.
+pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
+    let ops = match dice.below(13) {
+        0..=2 => empty_and_again(world, dice),
+        3 => file_again(world, dice),
+        4 => there_and_back(world, dice),
+        5 => onto_a_hole(world, dice),
+        6 => through_one_link(world, dice),
+        7 => outlive_the_name(world, dice),
+        8 => into_a_new_directory(world, dice),
+        9 => swap_types(world, dice),
+        10 => read_across_copy_up(world, dice),
+        11 => file_to_directory(world, dice),
+        _ => settle(world, dice),
+    };
+    for op in ops {
+        world.push(op, dice);
+    }
+}
+
+fn file<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Option<Bytes> {
+    world.existing(|kind| kind == Kind::File, dice)
+}
+
+fn create<A: Aim>(world: &World<'_, A>, path: Bytes, dice: &mut Dice<'_>) -> Op {
+    let flags = world.safe(libc::O_CREAT | libc::O_WRONLY, dice);
+    Op::Open { slot: 3, path, flags, mode: 0o644 }
+}
+
+fn mv(old: &Bytes, new: &Bytes, flags: u32) -> Op {
+    Op::Rename { old: old.clone(), new: new.clone(), flags: RenameFlags(flags) }
+}
+
+/// Removes what is visible in a directory, then the directory, then makes it again.
+fn empty_and_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let dir = world.directory(dice);
+    let children = world.below(&dir);
+    if dir.is_empty() || children.len() > EMPTYING {
+        return Vec::new();
+    }
+    let mut ops = vec![];
+    let lost = children.first().map(|(path, _)| path.clone());
+    for (path, kind) in children.into_iter().rev() {
+        ops.push(if kind == Kind::Dir { Op::Rmdir { path } } else { Op::Unlink { path } });
+    }
+    ops.push(Op::Rmdir { path: dir.clone() });
+    match dice.below(4) {
+        0 => {}
+        1 => ops.push(create(world, dir, dice)),
+        n => {
+            ops.push(Op::Mkdir { path: dir.clone(), mode: 0o755 });
+            if n == 3 {
+                ops.push(Op::Remount);
+            }
+            ops.push(Op::List { path: dir });
+            ops.extend(lost.map(|path| Op::Lstat { path }));
+        }
+    }
+    ops
+}
+
+/// Unlinks a file and creates something under its name.
+fn file_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| kind != Kind::Dir, dice) else { return Vec::new() };
+    let again = match dice.below(4) {
+        0 => Op::Mkdir { path: path.clone(), mode: 0o755 },
+        1 => Op::Symlink { target: Bytes::from("a"), path: path.clone() },
+        _ => create(world, path.clone(), dice),
+    };
+    let mut ops = vec![Op::Unlink { path: path.clone() }, again];
+    if dice.percent(40) {
+        ops.push(Op::Unlink { path });
+    }
+    ops
+}
+
+/// Renames to a free name and back, with a look in between.
+fn there_and_back<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let made = world.made(dice);
+    let Some(old) = made.or_else(|| file(world, dice)) else { return Vec::new() };
+    let new = world.absent(dice);
+    let mut ops = vec![mv(&old, &new, 0)];
+    if dice.percent(40) {
+        ops.push(Op::Lstat { path: old.clone() });
+    }
+    ops.push(mv(&new, &old, *dice.one(&[0, 0, libc::RENAME_NOREPLACE])));
+    ops
+}
+
+/// Makes a hole (removes a file) and moves something onto it.
+fn onto_a_hole<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(hole) = world.existing(|kind| kind != Kind::Dir, dice) else { return Vec::new() };
+    let made = if dice.percent(40) { world.made(dice) } else { None };
+    let Some(from) = made.or_else(|| world.existing(|kind| kind != Kind::Dir, dice)) else { return Vec::new() };
+    vec![
+        Op::Unlink { path: hole.clone() },
+        mv(&from, &hole, *dice.one(&[0, libc::RENAME_NOREPLACE])),
+        Op::Lstat { path: from },
+    ]
+}
+
+/// Gives a file a second name, changes it through one, looks through the other.
+fn through_one_link<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(old) = file(world, dice) else { return Vec::new() };
+    let new = world.absent(dice);
+    let (one, other) = if dice.percent(50) { (&old, &new) } else { (&new, &old) };
+    let mut ops = vec![Op::Link { old: old.clone(), new: new.clone() }];
+    ops.push(match dice.below(3) {
+        0 => Op::Truncate { path: one.clone(), len: 1 },
+        1 => Op::Chmod { path: one.clone(), mode: 0o600 },
+        _ => mv(one, other, 0),
+    });
+    ops.push(Op::Lstat { path: other.clone() });
+    if dice.percent(50) {
+        ops.push(Op::Unlink { path: one.clone() });
+        ops.push(Op::Lstat { path: other.clone() });
+    }
+    ops
+}
+
+/// Uses a file after its name is gone.
+fn outlive_the_name<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let flags = world.safe(*dice.one(&[libc::O_RDWR, libc::O_RDWR, libc::O_RDONLY]), dice);
+    let mut ops = vec![Op::Open { slot: 0, path: path.clone(), flags, mode: 0 }, Op::Unlink { path: path.clone() }];
+    if dice.percent(40) {
+        ops.push(create(world, path, dice));
+    }
+    ops.extend([Op::Write { slot: 0, data: data(dice) }, Op::Read { slot: 0, len: 100 }, Op::Fstat { slot: 0 }]);
+    if dice.percent(50) {
+        ops.push(Op::Close { slot: 0 });
+    }
+    ops
+}
+
+/// Moves something into a directory just made, removes it there, removes the directory.
+fn into_a_new_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(from) = world.existing(|kind| kind != Kind::Dir, dice) else { return Vec::new() };
+    let dir = world.absent(dice);
+    let inside = dir.join(from.split_last().1);
+    vec![
+        Op::Mkdir { path: dir.clone(), mode: 0o755 },
+        mv(&from, &inside, 0),
+        Op::Unlink { path: inside },
+        Op::List { path: dir.clone() },
+        Op::Rmdir { path: dir },
+    ]
+}
+
+/// Exchanges a file and a directory that can move.
+fn swap_types<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(one) = file(world, dice) else { return Vec::new() };
+    let mut ops = Vec::new();
+    let other = world.made(dice).unwrap_or_else(|| {
+        let path = world.absent(dice);
+        ops.push(Op::Mkdir { path: path.clone(), mode: 0o700 });
+        path
+    });
+    ops.push(mv(&one, &other, libc::RENAME_EXCHANGE));
+    if dice.percent(50) {
+        ops.push(mv(&other, &one, libc::RENAME_EXCHANGE));
+    }
+    ops
+}
+
+/// Holds a file open for reading while another descriptor copies it up.
+fn read_across_copy_up<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let (reads, writes) = (world.safe(libc::O_RDONLY, dice), world.safe(libc::O_RDWR, dice));
+    vec![
+        Op::Open { slot: 1, path: path.clone(), flags: reads, mode: 0 },
+        Op::Open { slot: 2, path, flags: writes, mode: 0 },
+        Op::Write { slot: 2, data: data(dice) },
+        Op::Read { slot: 1, len: 100 },
+        Op::Fstat { slot: 1 },
+    ]
+}
+
+/// Puts a directory where a file was and removes it again: the name must stay hidden.
+fn file_to_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let child = path.join(world.pool.name(dice).as_slice());
+    let mut ops = vec![Op::Unlink { path: path.clone() }, Op::Mkdir { path: path.clone(), mode: 0o755 }];
+    if dice.percent(60) {
+        ops.push(create(world, child.clone(), dice));
+        ops.push(Op::Unlink { path: child });
+    }
+    ops.extend([Op::Rmdir { path: path.clone() }, Op::Lstat { path }]);
+    ops
+}
+
+/// Mounts anew, looks, and changes what has by then become older.
+fn settle<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|_| true, dice) else { return Vec::new() };
+    let dir = Bytes::from(path.split_last().0);
+    let dir = if dir.is_empty() { Bytes::from(".") } else { dir };
+    vec![
+        if dice.percent(60) { Op::Remount } else { Op::Rotate },
+        Op::List { path: dir },
+        Op::Chmod { path, mode: *dice.one(&[0o755, 0o600]) },
+    ]
+}

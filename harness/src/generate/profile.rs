@@ -1,0 +1,59 @@
+//! What kind of cases to draw, and the seed of each.
+
+use std::ops::RangeInclusive;
+
+use crate::trace::Privilege;
+
+/// What kind of cases to draw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// How many steps, observations included.
+    pub steps: RangeInclusive<usize>,
+    /// How many lower layers; at least one is made.
+    pub lowers: RangeInclusive<usize>,
+    /// How many entries in all layers together; fewer where the names do not suffice.
+    pub entries: RangeInclusive<usize>,
+    /// Rootless cases have no devices but whiteouts, and every entry belongs to 0:0.
+    pub privilege: Privilege,
+    /// Sets of mount options; each case has one of them.
+    pub options: Vec<Vec<String>>,
+    /// At most so many steps go by without an `observe`; at least 1.
+    pub observe_within: usize,
+    /// Whether entries may carry `user.*` xattrs, which some filesystems refuse.
+    pub user_xattrs: bool,
+}
+
+impl Profile {
+    /// Short cases with default options for this privilege.
+    pub fn new(privilege: Privilege) -> Profile {
+        Profile {
+            steps: 10..=30,
+            lowers: 1..=3,
+            entries: 5..=40,
+            privilege,
+            options: vec![Vec::new()],
+            observe_within: 10,
+            user_xattrs: false,
+        }
+    }
+}
+
+/// The ChaCha seed of case `index` of a campaign; no other case is needed to make it.
+///
+/// A seed means a case only within one build of `ovlcheck`: what lasts is the case's text.
+pub fn seed_for(campaign: u64, index: u64) -> [u8; 32] {
+    let mut state = mix(campaign).wrapping_add(mix(index ^ 0x6f76_6c63_6865_636b));
+    let mut seed = [0; 32];
+    for word in seed.chunks_exact_mut(8) {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        word.copy_from_slice(&mix(state ^ campaign.rotate_left(32)).to_le_bytes());
+    }
+    seed
+}
+
+/// The finaliser of splitmix64: every input bit changes about half of the output bits.
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}

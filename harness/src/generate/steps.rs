@@ -1,0 +1,274 @@
+//! Steps one by one: which call, and with which arguments. It aims, and sometimes misses on purpose.
+
+use super::aim::Aim;
+use super::dice::Dice;
+use super::layers::target;
+use super::motif;
+use super::names::Pool;
+use super::profile::Profile;
+use super::world::World;
+use crate::bytes::Bytes;
+use crate::case::Case;
+use crate::step::{Device, Op, RenameFlags, Slot, Special};
+use crate::trace::{Kind, Privilege};
+
+/// Percentage of calls that are meant to succeed; some of them fail all the same (EXDEV, ENOTEMPTY).
+const AIMED: usize = 70;
+
+/// What is drawn next.
+#[derive(Clone, Copy)]
+enum What {
+    Motif,
+    Open,
+    Close,
+    Read,
+    Write,
+    Truncate,
+    Fstat,
+    Mkdir,
+    Rmdir,
+    Mknod,
+    Symlink,
+    Readlink,
+    Link,
+    Unlink,
+    Rename,
+    Chmod,
+    Stat,
+    Lstat,
+    List,
+    Remount,
+    Rotate,
+    DropCaches,
+}
+
+/// How often each is drawn, out of their sum. A motif is several steps.
+const WEIGHTS: &[(usize, What)] = &[
+    (8, What::Motif),
+    (12, What::Open),
+    (2, What::Close),
+    (3, What::Read),
+    (5, What::Write),
+    (4, What::Truncate),
+    (2, What::Fstat),
+    (7, What::Mkdir),
+    (6, What::Rmdir),
+    (4, What::Mknod),
+    (3, What::Symlink),
+    (2, What::Readlink),
+    (5, What::Link),
+    (7, What::Unlink),
+    (12, What::Rename),
+    (6, What::Chmod),
+    (2, What::Stat),
+    (3, What::Lstat),
+    (5, What::List),
+    (2, What::Remount),
+    (1, What::Rotate),
+    (2, What::DropCaches),
+];
+
+/// Gives the case its steps.
+pub(super) fn draw<A: Aim>(profile: &Profile, pool: &Pool, case: &mut Case, dice: &mut Dice<'_>) {
+    let limit = dice.between(*profile.steps.start(), *profile.steps.end());
+    let mut world = World::<A>::new(profile, pool, case, limit, dice);
+    while !world.is_full() {
+        match dice.weighted(WEIGHTS) {
+            What::Motif => motif::play(&mut world, dice),
+            what => {
+                let op = one(&mut world, what, profile.privilege, dice);
+                world.push(op, dice);
+            }
+        }
+    }
+    case.steps = world.into_steps();
+}
+
+fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice: &mut Dice<'_>) -> Op {
+    let aimed = dice.percent(AIMED);
+    match what {
+        What::Open => open(world, aimed, dice),
+        What::Close => Op::Close { slot: slot(world, aimed, |_| true, dice) },
+        What::Read => {
+            let len = *dice.one(&[0, 1, 5, 100, 6000]);
+            Op::Read { slot: slot(world, aimed, |kind| kind == Kind::File, dice), len }
+        }
+        What::Write => {
+            let open = if aimed { world.slot(|kind, flags| kind == Kind::File && flags.writes(), dice) } else { None };
+            match open {
+                Some(slot) => Op::Write { slot, data: data(dice) },
+                // Nothing to write to: open something, so that the next one can.
+                None if dice.percent(85) => open_to_write(world, dice),
+                None => Op::Write { slot: any_slot(dice), data: data(dice) },
+            }
+        }
+        What::Truncate => {
+            let path = place(world, aimed, |kind| kind == Kind::File, dice);
+            Op::Truncate { path, len: *dice.one(&[0, 0, 0, 1, 3, 10, 5000, 65536, -1]) }
+        }
+        What::Fstat => Op::Fstat { slot: slot(world, aimed, |_| true, dice) },
+        What::Mkdir => Op::Mkdir { path: free(world, aimed, dice), mode: *dice.one(&[0o755, 0o755, 0o700, 0o1777, 0]) },
+        What::Rmdir => {
+            let empty = if aimed { world.empty_directory(dice) } else { None };
+            let path = match empty {
+                Some(path) => path,
+                None if dice.percent(50) => world.directory(dice),
+                None => world.any(dice),
+            };
+            Op::Rmdir { path: world.dressed(path, dice) }
+        }
+        What::Mknod => Op::Mknod {
+            path: free(world, aimed, dice),
+            node: special(world.pool.fifos, privilege, dice),
+            mode: *dice.one(&[0o644, 0o600, 0]),
+        },
+        What::Symlink => Op::Symlink { target: said(world, dice), path: free(world, aimed, dice) },
+        What::Readlink => Op::Readlink { path: place(world, aimed, |kind| kind == Kind::Symlink, dice) },
+        What::Link => Op::Link {
+            old: place(world, aimed, |kind| kind != Kind::Dir, dice),
+            new: free(world, aimed || dice.percent(50), dice),
+        },
+        What::Unlink => Op::Unlink { path: place(world, aimed, |kind| kind != Kind::Dir, dice) },
+        What::Rename => rename(world, aimed, dice),
+        What::Chmod => {
+            // A chmod follows symlinks, and most of those lead nowhere.
+            let path = place(world, aimed, |kind| kind != Kind::Symlink, dice);
+            Op::Chmod { path, mode: *dice.one(&[0o644, 0o755, 0o600, 0, 0o4755, 0o2755, 0o1777, 0o777]) }
+        }
+        What::Stat => Op::Stat { path: place(world, aimed, |_| true, dice) },
+        What::Lstat => Op::Lstat { path: if aimed { place(world, true, |_| true, dice) } else { world.absent(dice) } },
+        What::List => {
+            let path = if aimed { world.directory(dice) } else { world.any(dice) };
+            Op::List { path: if path.is_empty() { Bytes::from(".") } else { world.dressed(path, dice) } }
+        }
+        What::Remount => Op::Remount,
+        What::Rotate => Op::Rotate,
+        What::DropCaches => Op::DropCaches,
+        What::Motif => Op::Observe,
+    }
+}
+
+/// A path of something that fits when `aimed`, else any path.
+fn place<A: Aim>(world: &mut World<'_, A>, aimed: bool, fits: impl Fn(Kind) -> bool, dice: &mut Dice<'_>) -> Bytes {
+    let path = if aimed { world.existing(fits, dice) } else { None };
+    let path = path.unwrap_or_else(|| world.any(dice));
+    world.dressed(path, dice)
+}
+
+/// A path for something new when `aimed`, else any path.
+fn free<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> Bytes {
+    let path = if aimed { world.absent(dice) } else { world.any(dice) };
+    world.dressed(path, dice)
+}
+
+/// What a new symlink says: mostly something that exists.
+fn said<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Bytes {
+    match dice.below(20) {
+        0 => Bytes::default(),
+        1..=7 => target(world.pool, dice),
+        _ => {
+            let path = world.existing(|_| true, dice).unwrap_or_else(|| Bytes::from("nowhere"));
+            super::layers::absolute(&path)
+        }
+    }
+}
+
+fn any_slot(dice: &mut Dice<'_>) -> Slot {
+    let highest = if dice.percent(92) { 3 } else { 9 };
+    u8::try_from(dice.between(0, highest)).unwrap_or(0)
+}
+
+fn slot<A: Aim>(world: &World<'_, A>, aimed: bool, fits: impl Fn(Kind) -> bool, dice: &mut Dice<'_>) -> Slot {
+    let open = if aimed { world.slot(|kind, _| fits(kind), dice) } else { None };
+    open.unwrap_or_else(|| any_slot(dice))
+}
+
+/// What a `write` writes.
+pub(super) fn data(dice: &mut Dice<'_>) -> Bytes {
+    match dice.below(20) {
+        0 => Bytes::default(),
+        1 => Bytes(vec![b'W'; 5000]),
+        2 => Bytes(vec![b'w'; dice.between(17, 300)]),
+        3 => Bytes(vec![0, 0xff, b'\n']),
+        n => Bytes::from(["new", "w", "written", "more"][n % 4]),
+    }
+}
+
+fn special(fifos: bool, privilege: Privilege, dice: &mut Dice<'_>) -> Special {
+    let fifo = if fifos { Special::Fifo } else { Special::Socket };
+    let devices = fifos && privilege == Privilege::Root;
+    match dice.below(10) {
+        0..=2 => fifo,
+        3 => Special::Socket,
+        4 | 5 => Special::Regular,
+        6 => Special::Char(Device::WHITEOUT),
+        _ if !devices => *dice.one(&[fifo, Special::Regular]),
+        7 => Special::Char(*dice.one(&[Device::NULL, Device::ZERO, Device::FULL])),
+        8 => Special::Block(Device::WHITEOUT),
+        _ => Special::Char(Device::NULL),
+    }
+}
+
+fn open<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> Op {
+    if aimed && dice.percent(25) {
+        return open_to_write(world, dice);
+    }
+    let (flags, path) = match dice.below(12) {
+        0 | 1 => (libc::O_RDONLY, place(world, aimed, |kind| kind == Kind::File, dice)),
+        2 => (libc::O_RDONLY | libc::O_DIRECTORY, place(world, aimed, |kind| kind == Kind::Dir, dice)),
+        3 => (libc::O_RDONLY | libc::O_NOFOLLOW, place(world, aimed, |_| true, dice)),
+        4..=6 => {
+            let how = *dice.one(&[libc::O_EXCL, 0, libc::O_TRUNC, libc::O_APPEND]);
+            (libc::O_CREAT | libc::O_RDWR | how, free(world, aimed, dice))
+        }
+        7 => (libc::O_CREAT | libc::O_WRONLY, place(world, aimed, |_| true, dice)),
+        8 => (libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY, free(world, aimed, dice)),
+        9 => (libc::O_RDONLY | libc::O_TRUNC, place(world, aimed, |kind| kind == Kind::File, dice)),
+        10 => (libc::O_WRONLY | libc::O_NOFOLLOW, place(world, aimed, |kind| kind == Kind::File, dice)),
+        _ => {
+            let how = *dice.one(&[0, libc::O_TRUNC, libc::O_DIRECTORY, libc::O_CREAT | libc::O_DIRECTORY]);
+            (libc::O_RDWR | how, world.any(dice))
+        }
+    };
+    let mode = if flags & libc::O_CREAT == 0 { 0 } else { *dice.one(&[0o644, 0o644, 0o600, 0o4755, 0]) };
+    Op::Open { slot: any_slot(dice), path, flags: world.safe(flags, dice), mode }
+}
+
+fn open_to_write<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
+    let flags = *dice.one(&[libc::O_WRONLY, libc::O_RDWR, libc::O_RDWR]);
+    let how = *dice.one(&[0, 0, libc::O_APPEND, libc::O_TRUNC]);
+    let path = place(world, true, |kind| kind == Kind::File, dice);
+    Op::Open { slot: any_slot(dice), path, flags: world.safe(flags | how, dice), mode: 0 }
+}
+
+fn rename<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> Op {
+    let flags = dice.weighted(&[
+        (56, 0),
+        (16, libc::RENAME_NOREPLACE),
+        (20, libc::RENAME_EXCHANGE),
+        (4, libc::RENAME_WHITEOUT),
+        (2, libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE),
+        (1, libc::RENAME_WHITEOUT | libc::RENAME_EXCHANGE),
+        (1, libc::RENAME_WHITEOUT | libc::RENAME_NOREPLACE),
+    ]);
+    let made = if dice.percent(30) { world.made(dice) } else { None };
+    let old = match made {
+        Some(dir) if aimed => dir,
+        _ => {
+            let dirs = dice.percent(20);
+            place(world, aimed, |kind| dirs || kind != Kind::Dir, dice)
+        }
+    };
+    let is_dir = world.kind(&old) == Some(Kind::Dir);
+    let over = flags == libc::RENAME_EXCHANGE || (flags == 0 && dice.percent(40));
+    let new = match (aimed, over, is_dir) {
+        (false, ..) => world.any(dice),
+        (true, false, _) => world.absent(dice),
+        (true, true, true) if flags == 0 => world.empty_directory(dice).unwrap_or_else(|| Bytes::from("new")),
+        (true, true, _) => {
+            let any = flags != 0 && dice.percent(30);
+            world.existing(|kind| any || kind != Kind::Dir, dice).unwrap_or_else(|| Bytes::from("new"))
+        }
+    };
+    Op::Rename { old, new: world.dressed(new, dice), flags: RenameFlags(flags) }
+}

@@ -1,0 +1,284 @@
+//! Arguments: what steps and entries say, said more simply.
+
+use super::cuts::{layers, layers_mut};
+use crate::bytes::Bytes;
+use crate::case::{Case, LAYER_TIME, Node, NodeKind};
+use crate::step::{Op, OpenFlags, RenameFlags, Special, footprint_of};
+
+/// All steps or entries simplified at once in one respect: the `at`th respect.
+pub(super) fn bulk(case: &Case, at: usize) -> Option<Case> {
+    let mut out = case.clone();
+    match at {
+        0 => out.steps.iter_mut().for_each(|step| paths_mut(&mut step.op, |path| *path = plain(path))),
+        1 => entries(&mut out, |node| {
+            let xattrs = std::mem::take(&mut node.xattrs);
+            *node = Node::new(node.kind.clone());
+            node.xattrs = xattrs.into_iter().filter(|(name, _)| name.as_slice().starts_with(b"@")).collect();
+        }),
+        2 => entries(&mut out, |node| {
+            if let NodeKind::File(data) = &mut node.kind {
+                *data = Bytes::default();
+            }
+        }),
+        3 => out.steps.iter_mut().for_each(|step| match &mut step.op {
+            Op::Open { flags, mode, .. } => *mode = if flags.has(libc::O_CREAT) { 0o644 } else { 0 },
+            Op::Mkdir { mode, .. } => *mode = 0o755,
+            Op::Mknod { mode, .. } => *mode = 0o644,
+            Op::Chmod { mode, .. } => *mode = 0o600,
+            Op::Write { data, .. } => *data = Bytes::from("x"),
+            _ => {}
+        }),
+        _ => return None,
+    }
+    Some(out)
+}
+
+/// One entry made simpler: the `at`th way of all entries.
+pub(super) fn entry(case: &Case, at: usize) -> Option<Case> {
+    let mut left = at;
+    for (layer_at, layer) in layers(case).enumerate() {
+        for (entry_at, entry) in layer.entries.iter().enumerate() {
+            let mut simpler = simpler_nodes(&entry.node);
+            if left < simpler.len() {
+                let mut out = case.clone();
+                if let Some(layer) = layers_mut(&mut out).nth(layer_at) {
+                    layer.entries[entry_at].node = simpler.swap_remove(left);
+                }
+                return Some(out);
+            }
+            left -= simpler.len();
+        }
+    }
+    None
+}
+
+/// One step made simpler: the `at`th way of all steps.
+pub(super) fn step(case: &Case, at: usize) -> Option<Case> {
+    let calm = !may_block(case);
+    let mut left = at;
+    for (step_at, step) in case.steps.iter().enumerate() {
+        if step.expect.is_some() {
+            if left == 0 {
+                let mut out = case.clone();
+                out.steps[step_at].expect = None;
+                return Some(out);
+            }
+            left -= 1;
+        }
+        let mut simpler = simpler_ops(&step.op, calm);
+        if left < simpler.len() {
+            let mut out = case.clone();
+            out.steps[step_at].op = simpler.swap_remove(left);
+            return Some(out);
+        }
+        left -= simpler.len();
+    }
+    None
+}
+
+/// Whether the case may hold a fifo or a device, which an `open` without O_NONBLOCK could wait for.
+pub(super) fn may_block(case: &Case) -> bool {
+    let waits = |kind: &NodeKind| matches!(kind, NodeKind::Fifo | NodeKind::Char(_) | NodeKind::Block(_));
+    layers(case).flat_map(|layer| &layer.entries).any(|e| waits(&e.node.kind) && !e.node.is_whiteout())
+        || case.steps.iter().any(|step| {
+            matches!(&step.op, Op::Mknod { node: Special::Fifo | Special::Char(_) | Special::Block(_), .. })
+        })
+}
+
+fn entries(case: &mut Case, mut change: impl FnMut(&mut Node)) {
+    for layer in layers_mut(case) {
+        layer.entries.iter_mut().for_each(|entry| change(&mut entry.node));
+    }
+}
+
+/// Calls `change` with each path of the merged tree that the step names.
+pub(super) fn paths_mut(op: &mut Op, mut change: impl FnMut(&mut Bytes)) {
+    match op {
+        Op::Open { path, .. }
+        | Op::Truncate { path, .. }
+        | Op::Mkdir { path, .. }
+        | Op::Rmdir { path }
+        | Op::Mknod { path, .. }
+        | Op::Symlink { path, .. }
+        | Op::Readlink { path }
+        | Op::Unlink { path }
+        | Op::Chmod { path, .. }
+        | Op::Stat { path }
+        | Op::Lstat { path }
+        | Op::List { path } => change(path),
+        Op::Link { old, new } | Op::Rename { old, new, .. } => {
+            change(old);
+            change(new);
+        }
+        Op::Close { .. }
+        | Op::Read { .. }
+        | Op::Write { .. }
+        | Op::Fstat { .. }
+        | Op::Remount
+        | Op::Rotate
+        | Op::DropCaches
+        | Op::Observe => {}
+    }
+}
+
+/// The path without decorations; the root is `.`, and an empty path stays the error it is.
+fn plain(path: &Bytes) -> Bytes {
+    let clean = footprint_of(path.as_slice());
+    match (path.is_empty(), clean.is_empty()) {
+        (true, _) => Bytes::default(),
+        (_, true) => Bytes::from("."),
+        _ => clean,
+    }
+}
+
+fn simpler_nodes(node: &Node) -> Vec<Node> {
+    let mut out = Vec::new();
+    let mut with = |change: &dyn Fn(&mut Node)| {
+        let mut simpler = node.clone();
+        change(&mut simpler);
+        out.push(simpler);
+    };
+    match &node.kind {
+        NodeKind::File(data) => {
+            for shorter in shorter(data) {
+                with(&|node| node.kind = NodeKind::File(shorter.clone()));
+            }
+        }
+        NodeKind::Dir => {}
+        NodeKind::Char(_) if node.is_whiteout() => {}
+        _ => with(&|node| {
+            let xattrs = std::mem::take(&mut node.xattrs);
+            *node = Node { xattrs, ..Node::new(NodeKind::File(Bytes::default())) };
+        }),
+    }
+    let default = Node::new(node.kind.clone());
+    if node.mode != default.mode {
+        with(&|node| node.mode = default.mode);
+    }
+    if (node.uid, node.gid) != (0, 0) {
+        with(&|node| (node.uid, node.gid) = (0, 0));
+    }
+    if node.uid != 0 && node.gid != 0 {
+        with(&|node| node.uid = 0);
+        with(&|node| node.gid = 0);
+    }
+    if node.time != LAYER_TIME {
+        with(&|node| node.time = LAYER_TIME);
+    }
+    for at in 0..node.xattrs.len() {
+        with(&|node| drop(node.xattrs.remove(at)));
+    }
+    out
+}
+
+/// Shorter data: none, one plain byte, half of it, and as much of plain bytes.
+fn shorter(data: &Bytes) -> Vec<Bytes> {
+    let mut out = Vec::new();
+    if !data.is_empty() {
+        out.push(Bytes::default());
+    }
+    if data.len() > 1 || (data.len() == 1 && data.as_slice() != b"x") {
+        out.push(Bytes::from("x"));
+    }
+    if data.len() > 3 {
+        out.push(Bytes::from(&data.as_slice()[..data.len() / 2]));
+        out.push(Bytes(vec![b'x'; data.len()]));
+    }
+    out
+}
+
+fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
+    let mut out = Vec::new();
+    let mut with = |change: &mut dyn FnMut(&mut Op)| {
+        let mut simpler = op.clone();
+        change(&mut simpler);
+        if simpler != *op {
+            out.push(simpler);
+        }
+    };
+    with(&mut |op| paths_mut(op, |path| *path = plain(path)));
+    match op {
+        Op::Open { flags, .. } => {
+            let fewer = OpenFlags::NAMES
+                .iter()
+                .filter(|(bit, _)| flags.has(*bit) && (*bit != libc::O_NONBLOCK || calm))
+                .map(|(bit, _)| flags.0 & !bit);
+            let access = [libc::O_RDONLY, libc::O_WRONLY].map(|access| (flags.0 & !libc::O_ACCMODE) | access);
+            for bits in fewer.chain(access) {
+                with(&mut |op| set_flags(op, bits));
+            }
+            let default = if flags.has(libc::O_CREAT) { 0o644 } else { 0 };
+            with(&mut |op| set_mode(op, default));
+        }
+        Op::Read { .. } => {
+            for short in [1, 100] {
+                with(&mut |op| {
+                    if let Op::Read { len, .. } = op {
+                        *len = short;
+                    }
+                });
+            }
+        }
+        Op::Write { data, .. } => {
+            for shorter in shorter(data) {
+                with(&mut |op| {
+                    if let Op::Write { data, .. } = op {
+                        *data = shorter.clone();
+                    }
+                });
+            }
+        }
+        Op::Truncate { .. } => {
+            for short in [0, 1] {
+                with(&mut |op| {
+                    if let Op::Truncate { len, .. } = op {
+                        *len = short;
+                    }
+                });
+            }
+        }
+        Op::Mkdir { .. } => with(&mut |op| set_mode(op, 0o755)),
+        Op::Chmod { .. } => with(&mut |op| set_mode(op, 0o600)),
+        Op::Mknod { .. } => {
+            with(&mut |op| {
+                if let Op::Mknod { node, .. } = op {
+                    *node = Special::Regular;
+                }
+            });
+            with(&mut |op| set_mode(op, 0o644));
+        }
+        Op::Symlink { .. } => with(&mut |op| {
+            if let Op::Symlink { target, .. } = op {
+                *target = Bytes::from("a");
+            }
+        }),
+        Op::Rename { flags, .. } => {
+            let fewer = RenameFlags::NAMES.iter().filter(|(bit, _)| flags.has(*bit)).map(|(bit, _)| flags.0 & !bit);
+            for bits in [0].into_iter().chain(fewer) {
+                with(&mut |op| {
+                    if let Op::Rename { flags, .. } = op {
+                        *flags = RenameFlags(bits);
+                    }
+                });
+            }
+        }
+        _ => {}
+    }
+    out
+}
+
+/// The mode stays what a later O_CREAT would want it to be only where there is one.
+fn set_flags(op: &mut Op, bits: i32) {
+    if let Op::Open { flags, mode, .. } = op {
+        *flags = OpenFlags(bits);
+        if !flags.has(libc::O_CREAT) {
+            *mode = 0;
+        }
+    }
+}
+
+fn set_mode(op: &mut Op, to: u32) {
+    if let Op::Open { mode, .. } | Op::Mkdir { mode, .. } | Op::Mknod { mode, .. } | Op::Chmod { mode, .. } = op {
+        *mode = to;
+    }
+}
