@@ -18,11 +18,15 @@
 //! | [`report`], [`cli`] | what people read and type |
 
 pub mod bytes;
+pub mod campaign;
 pub mod case;
 pub mod check;
+pub mod cli;
 pub mod errno;
+pub mod exec;
 pub mod generate;
 pub mod model;
+pub mod report;
 pub mod shrink;
 pub mod step;
 pub mod trace;

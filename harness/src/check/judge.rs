@@ -17,6 +17,8 @@ pub struct Judgement {
     pub divergence: Option<Divergence>,
     /// How many steps were compared in full.
     pub checked: usize,
+    /// How many of them changed the upper layer or the work directory.
+    pub changed: usize,
     /// How often each clause fired, indexed by `Clause as usize`.
     pub fired: Vec<u32>,
 }
@@ -27,9 +29,9 @@ pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
     let mut known = Known::default();
     known.spans.push(trace.setup);
     known.spans.push(trace.mounted);
-    let mut judge = Judge { model: Model::new(case, context, fault), known, case, trace, checked: 0 };
+    let mut judge = Judge { model: Model::new(case, context, fault), known, case, trace, checked: 0, changed: 0 };
     let divergence = judge.run().err().map(|d| *d);
-    Judgement { divergence, checked: judge.checked, fired: judge.model.rules.fired().to_vec() }
+    Judgement { divergence, checked: judge.checked, changed: judge.changed, fired: judge.model.rules.fired().to_vec() }
 }
 
 struct Judge<'a> {
@@ -38,6 +40,7 @@ struct Judge<'a> {
     case: &'a Case,
     trace: &'a Trace,
     checked: usize,
+    changed: usize,
 }
 
 type Verdict = Result<(), Box<Divergence>>;
@@ -88,7 +91,9 @@ impl Judge<'_> {
         self.model.rules.begin_step();
         let span = self.known.spans.push(record.span);
         self.model.at(span);
+        let before = self.model.disk.changes;
         let predicted = self.model.apply(&step.op);
+        self.changed += usize::from(self.model.disk.changes != before);
         self.outcome(&predicted, &record.outcome).map_err(|diff| self.diverge(place, Oracle::Outcome, None, diff))?;
         if matches!(step.op, Op::Remount | Op::Rotate) {
             self.known.merged_dev = None;

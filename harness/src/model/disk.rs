@@ -151,6 +151,8 @@ pub struct Disk {
     inodes: Vec<Inode>,
     /// What "now" is.
     pub now: Stamp,
+    /// How many changes were made so far.
+    pub changes: u64,
 }
 
 impl std::ops::Index<Ino> for Disk {
@@ -187,6 +189,7 @@ impl Disk {
 
     fn changed(&mut self, rules: &Rules, ino: Ino) -> &mut Inode {
         let by = rules.in_play().last().copied();
+        self.changes += 1;
         let inode = &mut self.inodes[ino as usize];
         inode.by = by.or(inode.by);
         inode

@@ -1,0 +1,108 @@
+//! Findings: a divergence made sure of and made small.
+
+use std::time::Duration;
+
+use crate::case::Case;
+use crate::check::{Divergence, Place, judge};
+use crate::exec::{ExecError, Executor};
+use crate::model::Clause;
+use crate::shrink::{Budget, CaseTree, shrink_from};
+use crate::trace::Trace;
+
+/// A divergence with its smallest case.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Index of the case in its campaign; `None` for a case from a file.
+    pub index: Option<u64>,
+    /// How often its signature was met.
+    pub times: u64,
+    /// The shrunk case.
+    pub case: Case,
+    /// What the shrunk case shows.
+    pub divergence: Divergence,
+    /// The trace of the shrunk case.
+    pub trace: Trace,
+    /// How many steps and entries the case had before.
+    pub from: (usize, usize),
+    /// How many cases were run to shrink it.
+    pub runs: u32,
+    /// Why it was not shrunk: running the case again gave something else.
+    pub nondeterministic: Option<String>,
+}
+
+impl Finding {
+    /// A divergence as it was met.
+    pub fn unshrunk(case: &Case, trace: Trace, divergence: Divergence) -> Finding {
+        let from = (case.steps.len(), entries(case));
+        let (index, runs, nondeterministic) = (None, 0, None);
+        Finding { index, times: 1, case: case.clone(), divergence, trace, from, runs, nondeterministic }
+    }
+}
+
+/// How many entries all layers of a case have.
+pub fn entries(case: &Case) -> usize {
+    case.upper.entries.len() + case.lowers.iter().map(|l| l.entries.len()).sum::<usize>()
+}
+
+/// How often a case is run again before it is believed.
+const REPEATS: usize = 2;
+
+/// Makes sure of a divergence and shrinks its case while the signature stays.
+pub fn investigate(
+    executor: &mut Executor,
+    case: &Case,
+    trace: Trace,
+    divergence: Divergence,
+    fault: Option<Clause>,
+    max_time: Duration,
+) -> Result<Finding, ExecError> {
+    let mut finding = Finding::unshrunk(case, trace, divergence);
+    let signature = finding.divergence.signature();
+    for _ in 0..REPEATS {
+        let again = judge(case, &executor.run(case)?, fault).divergence;
+        if again.as_ref().map(Divergence::signature) != Some(signature.clone()) {
+            let seen = again.map_or("no divergence".to_owned(), |d| d.to_string());
+            finding.nondeterministic = Some(format!("run again, the case gave: {seen}"));
+            return Ok(finding);
+        }
+    }
+    let mut tree = CaseTree::new(case.clone());
+    if let Place::Step(step) = finding.divergence.place {
+        tree = tree.failed_at(step);
+    }
+    let mut error = None;
+    let shrunk = shrink_from(tree, Budget { max_runs: 3000, max_time }, |candidate| {
+        if error.is_some() {
+            return false;
+        }
+        match executor.run(candidate) {
+            Ok(trace) => judge(candidate, &trace, fault).divergence.is_some_and(|d| d.signature() == signature),
+            // A candidate that cannot be made here is not smaller, it is something else.
+            Err(ExecError::Unsupported { .. } | ExecError::Setup(_)) => false,
+            Err(e) => {
+                error = Some(e);
+                false
+            }
+        }
+    });
+    if let Some(e) = error {
+        return Err(e);
+    }
+    finding.runs = shrunk.runs;
+    if let Some((trace, divergence)) = find_again(executor, &shrunk.case, fault)? {
+        if divergence.signature() == signature {
+            (finding.case, finding.trace, finding.divergence) = (shrunk.case, trace, divergence);
+        }
+    }
+    Ok(finding)
+}
+
+/// Runs a case and returns its divergence, if it has one.
+pub fn find_again(
+    executor: &mut Executor,
+    case: &Case,
+    fault: Option<Clause>,
+) -> Result<Option<(Trace, Divergence)>, ExecError> {
+    let trace = executor.run(case)?;
+    Ok(judge(case, &trace, fault).divergence.map(|d| (trace, d)))
+}

@@ -1,0 +1,13 @@
+//! Campaigns: many cases drawn, run and judged by several workers, and what came of them.
+//!
+//! Nothing is printed here: the caller gets [`Event`]s while it runs and a [`Summary`] at the end.
+
+mod find;
+mod run;
+mod selftest;
+mod stats;
+
+pub use find::{Finding, entries, find_again, investigate};
+pub use run::{Event, Settings, run};
+pub use selftest::{FaultResult, SelfTest, self_test};
+pub use stats::{Stats, Summary};

@@ -1,0 +1,245 @@
+//! The campaign's loop: each job owns a worker and takes the next case from a shared counter.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::find::{Finding, investigate};
+use super::stats::{Stats, Summary};
+use crate::case::Case;
+use crate::check::{Signature, judge};
+use crate::exec::{ExecError, Executor, WorkerConfig};
+use crate::generate::{Profile, draw, seed_for};
+use crate::model::Model;
+use crate::trace::{Environment, Trace};
+
+/// What a campaign is to do.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Every case is drawn from this and its index.
+    pub seed: u64,
+    /// How many cases, unless time runs out first.
+    pub cases: u64,
+    /// How long at most.
+    pub time: Option<Duration>,
+    /// How many workers.
+    pub jobs: usize,
+    /// What kind of cases.
+    pub profile: Profile,
+    /// How workers run.
+    pub worker: WorkerConfig,
+    /// How long shrinking one divergence may take.
+    pub shrink_time: Duration,
+    /// How many signatures are shrunk; further ones are only counted.
+    pub max_findings: usize,
+}
+
+/// What happens while a campaign runs.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Some cases more are done.
+    Progress {
+        /// Cases judged so far.
+        cases: u64,
+        /// Steps checked so far.
+        checked: u64,
+        /// Cases that diverged so far.
+        diverged: u64,
+        /// Time since the start.
+        elapsed: Duration,
+    },
+    /// A divergence of a new signature was found, and shrunk.
+    Found(&'a Finding),
+}
+
+/// Cases a worker has in hand: one it runs, one that waits.
+const DEPTH: usize = 2;
+/// Cases between two reports of progress.
+const REPORT: u64 = 64;
+
+struct Shared<'a, F> {
+    settings: &'a Settings,
+    stop: &'a AtomicBool,
+    next: AtomicU64,
+    begun: Instant,
+    state: Mutex<State<F>>,
+}
+
+struct State<F> {
+    stats: Stats,
+    environment: Option<Environment>,
+    findings: BTreeMap<Signature, usize>,
+    found: Vec<Finding>,
+    defects: Vec<String>,
+    failure: Option<ExecError>,
+    on_event: F,
+}
+
+/// Runs a campaign until its cases are done, its time is up, or `stop` is set.
+///
+/// # Errors
+/// When no worker comes up at all: this machine cannot run what was asked.
+pub fn run<F>(settings: &Settings, stop: &AtomicBool, on_event: F) -> Result<Summary, ExecError>
+where
+    F: FnMut(Event<'_>) + Send,
+{
+    let shared = Shared {
+        settings,
+        stop,
+        next: AtomicU64::new(0),
+        begun: Instant::now(),
+        state: Mutex::new(State {
+            stats: Stats::default(),
+            environment: None,
+            findings: BTreeMap::new(),
+            found: Vec::new(),
+            defects: Vec::new(),
+            failure: None,
+            on_event,
+        }),
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..settings.jobs.max(1) {
+            scope.spawn(|| job(&shared));
+        }
+    });
+    let elapsed = shared.begun.elapsed();
+    let state = shared.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let (Some(failure), 0) = (&state.failure, state.stats.cases) {
+        return Err(failure.clone());
+    }
+    let mut defects = state.defects;
+    defects.extend(state.failure.map(|f| f.to_string()));
+    Ok(Summary {
+        seed: settings.seed,
+        environment: state.environment,
+        stats: state.stats,
+        findings: state.found,
+        elapsed,
+        interrupted: stop.load(Ordering::Relaxed),
+        defects,
+    })
+}
+
+impl<F: FnMut(Event<'_>) + Send> Shared<'_, F> {
+    fn over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.settings.time.is_some_and(|t| self.begun.elapsed() >= t)
+    }
+
+    fn take(&self) -> Option<u64> {
+        if self.over() {
+            return None;
+        }
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        (index < self.settings.cases).then_some(index)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State<F>> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn job<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>) {
+    let mut executor = match Executor::start(shared.settings.worker.clone()) {
+        Ok(executor) => executor,
+        Err(e) => {
+            shared.state().failure.get_or_insert(e);
+            return;
+        }
+    };
+    shared.state().environment.get_or_insert_with(|| executor.environment().clone());
+    if let Err(e) = drive(shared, &mut executor) {
+        shared.state().failure.get_or_insert(e);
+    }
+}
+
+/// Draws, submits, receives and judges; a divergence is looked into at once.
+fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Executor) -> Result<(), ExecError> {
+    let mut pending: std::collections::VecDeque<(u64, Case)> = std::collections::VecDeque::new();
+    let mut stats = Stats::default();
+    loop {
+        while pending.len() < DEPTH {
+            let Some(index) = shared.take() else { break };
+            let case = draw::<Model>(&shared.settings.profile, &seed_for(shared.settings.seed, index));
+            executor.submit(&case)?;
+            pending.push_back((index, case));
+        }
+        let Some((index, case)) = pending.pop_front() else { break };
+        match executor.receive() {
+            Ok(trace) => {
+                let judgement = judge(&case, &trace, None);
+                stats.count(&case, &trace, &judgement);
+                if judgement.divergence.is_some() {
+                    // The worker is needed for shrinking: first let it finish what it has in hand.
+                    let mut done = vec![(index, case, trace, judgement)];
+                    while let Some((index, case)) = pending.pop_front() {
+                        let trace = executor.receive()?;
+                        let judgement = judge(&case, &trace, None);
+                        stats.count(&case, &trace, &judgement);
+                        done.push((index, case, trace, judgement));
+                    }
+                    for (index, case, trace, judgement) in done {
+                        if let Some(divergence) = judgement.divergence {
+                            found(shared, executor, index, &case, trace, divergence)?;
+                        }
+                    }
+                }
+            }
+            Err(e @ (ExecError::Unsupported { .. } | ExecError::Setup(_))) => {
+                *stats.untested.entry(e.to_string()).or_default() += 1;
+            }
+            Err(e) => return Err(e),
+        }
+        if stats.cases >= REPORT {
+            report(shared, &mut stats);
+        }
+    }
+    report(shared, &mut stats);
+    Ok(())
+}
+
+fn report<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, stats: &mut Stats) {
+    let mut state = shared.state();
+    state.stats.add(&std::mem::take(stats));
+    let event = Event::Progress {
+        cases: state.stats.cases,
+        checked: state.stats.checked,
+        diverged: state.stats.diverged,
+        elapsed: shared.begun.elapsed(),
+    };
+    (state.on_event)(event);
+}
+
+fn found<F: FnMut(Event<'_>) + Send>(
+    shared: &Shared<'_, F>,
+    executor: &mut Executor,
+    index: u64,
+    case: &Case,
+    trace: Trace,
+    divergence: crate::check::Divergence,
+) -> Result<(), ExecError> {
+    let signature = divergence.signature();
+    {
+        let mut state = shared.state();
+        if let Some(&at) = state.findings.get(&signature) {
+            if let Some(finding) = state.found.get_mut(at) {
+                finding.times += 1;
+            }
+            return Ok(());
+        }
+        if state.findings.len() >= shared.settings.max_findings {
+            return Ok(());
+        }
+        // Claimed before it is shrunk, so that no other job shrinks it too.
+        state.findings.insert(signature.clone(), usize::MAX);
+    }
+    let mut finding = investigate(executor, case, trace, divergence, None, shared.settings.shrink_time)?;
+    finding.index = Some(index);
+    let mut state = shared.state();
+    let state = &mut *state;
+    (state.on_event)(Event::Found(&finding));
+    state.findings.insert(signature, state.found.len());
+    state.found.push(finding);
+    Ok(())
+}

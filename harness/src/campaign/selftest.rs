@@ -1,0 +1,92 @@
+//! The self-test: every fault must be found in the recorded traces of a campaign.
+//!
+//! A campaign is executed once; each faulty model then re-judges its traces. A fault that no trace
+//! betrays is a clause that nothing tests.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::run::Settings;
+use crate::check::{Divergence, judge};
+use crate::exec::{ExecError, Executor};
+use crate::generate::{draw, seed_for};
+use crate::model::{CLAUSES, Clause, Model};
+
+/// What became of one fault.
+#[derive(Clone, Debug)]
+pub struct FaultResult {
+    /// The clause that was broken.
+    pub clause: Clause,
+    /// How many cases it took until a divergence: `None` for a survivor.
+    pub cases_to_kill: Option<u64>,
+    /// How often the clause fired in the campaign.
+    pub fired: u64,
+    /// The divergence that betrayed it.
+    pub divergence: Option<Divergence>,
+}
+
+/// What the self-test came to.
+#[derive(Clone, Debug)]
+pub struct SelfTest {
+    /// One result for each clause, in the order of the specification.
+    pub faults: Vec<FaultResult>,
+    /// How many cases were run.
+    pub cases: u64,
+    /// A divergence of the model without any fault: then nothing else here means anything.
+    pub false_alarm: Option<(u64, Divergence)>,
+}
+
+impl SelfTest {
+    /// Clauses whose fault no trace betrayed.
+    pub fn survivors(&self) -> impl Iterator<Item = &FaultResult> {
+        self.faults.iter().filter(|f| f.cases_to_kill.is_none())
+    }
+}
+
+/// Runs at most `settings.cases` cases, or fewer once every fault is dead.
+pub fn self_test(
+    settings: &Settings,
+    stop: &AtomicBool,
+    mut on_progress: impl FnMut(u64, usize),
+) -> Result<SelfTest, ExecError> {
+    let mut executor = Executor::start(settings.worker.clone())?;
+    let mut faults: Vec<FaultResult> = Clause::ALL
+        .iter()
+        .map(|&clause| FaultResult { clause, cases_to_kill: None, fired: 0, divergence: None })
+        .collect();
+    let mut alive = CLAUSES;
+    let mut cases = 0;
+    let mut false_alarm = None;
+    for index in 0..settings.cases {
+        if alive == 0 || stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let case = draw::<Model>(&settings.profile, &seed_for(settings.seed, index));
+        let trace = match executor.run(&case) {
+            Ok(trace) => trace,
+            Err(ExecError::Unsupported { .. }) => continue,
+            Err(e) => return Err(e),
+        };
+        cases += 1;
+        let sound = judge(&case, &trace, None);
+        if let Some(divergence) = sound.divergence {
+            false_alarm = Some((index, divergence));
+            break;
+        }
+        for fault in &mut faults {
+            let fired = sound.fired[fault.clause as usize];
+            fault.fired += u64::from(fired);
+            if fault.cases_to_kill.is_some() || fired == 0 {
+                continue;
+            }
+            if let Some(divergence) = judge(&case, &trace, Some(fault.clause)).divergence {
+                fault.cases_to_kill = Some(cases);
+                fault.divergence = Some(divergence);
+                alive -= 1;
+            }
+        }
+        if cases % 50 == 0 {
+            on_progress(cases, alive);
+        }
+    }
+    Ok(SelfTest { faults, cases, false_alarm })
+}

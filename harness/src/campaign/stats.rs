@@ -1,0 +1,101 @@
+//! What a campaign counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::find::Finding;
+use crate::case::Case;
+use crate::check::Judgement;
+use crate::errno::Errno;
+use crate::model::{CLAUSES, Clause};
+use crate::trace::{Environment, Outcome, Trace};
+
+/// Counts that add up over cases and workers.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Cases run and judged.
+    pub cases: u64,
+    /// Steps run.
+    pub steps: u64,
+    /// Steps compared: outcome and two-sided footprint, with all trees at least every ten steps.
+    pub checked: u64,
+    /// Steps that changed the upper layer or the work directory.
+    pub changed: u64,
+    /// Steps meant to change the tree.
+    pub mutating: u64,
+    /// Cases that could not be tested, by reason.
+    pub untested: BTreeMap<String, u64>,
+    /// Cases that diverged.
+    pub diverged: u64,
+    /// Operation by result: `None` is success.
+    pub results: BTreeMap<(&'static str, Option<Errno>), u64>,
+    /// How often each clause fired, indexed by `Clause as usize`.
+    pub fired: Vec<u64>,
+}
+
+impl Stats {
+    /// Counts one judged case.
+    pub fn count(&mut self, case: &Case, trace: &Trace, judgement: &Judgement) {
+        self.cases += 1;
+        self.steps += trace.steps.len() as u64;
+        self.checked += judgement.checked as u64;
+        self.changed += judgement.changed as u64;
+        self.diverged += u64::from(judgement.divergence.is_some());
+        for (step, record) in case.steps.iter().zip(&trace.steps) {
+            self.mutating += u64::from(step.op.is_mutating());
+            let errno = match record.outcome {
+                Outcome::Ok(_) => None,
+                Outcome::Err(e) => Some(e),
+            };
+            *self.results.entry((step.op.name(), errno)).or_default() += 1;
+        }
+        self.fired.resize(CLAUSES, 0);
+        for (total, fired) in self.fired.iter_mut().zip(&judgement.fired) {
+            *total += u64::from(*fired);
+        }
+    }
+
+    /// Adds another worker's counts.
+    pub fn add(&mut self, other: &Stats) {
+        self.cases += other.cases;
+        self.steps += other.steps;
+        self.checked += other.checked;
+        self.changed += other.changed;
+        self.mutating += other.mutating;
+        self.diverged += other.diverged;
+        for (reason, n) in &other.untested {
+            *self.untested.entry(reason.clone()).or_default() += n;
+        }
+        for (key, n) in &other.results {
+            *self.results.entry(*key).or_default() += n;
+        }
+        self.fired.resize(CLAUSES, 0);
+        for (total, fired) in self.fired.iter_mut().zip(&other.fired) {
+            *total += fired;
+        }
+    }
+
+    /// Clauses that never fired.
+    pub fn never_fired(&self) -> Vec<Clause> {
+        Clause::ALL.iter().copied().filter(|c| self.fired.get(*c as usize).is_none_or(|n| *n == 0)).collect()
+    }
+}
+
+/// What a campaign came to.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The seed that every case was drawn from.
+    pub seed: u64,
+    /// Where it ran; `None` if no worker came up.
+    pub environment: Option<Environment>,
+    /// The counts.
+    pub stats: Stats,
+    /// One finding for each signature, in the order they were found.
+    pub findings: Vec<Finding>,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// Whether it was cut short.
+    pub interrupted: bool,
+    /// Defects of ovlcheck that it met.
+    pub defects: Vec<String>,
+}

@@ -1,0 +1,174 @@
+//! `ovlcheck run`
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{CANNOT, DEFECT, DIVERGED, HELD, INTERRUPTED, WorkerArgs, refuse};
+use crate::campaign::{Event, Finding, Settings, Summary, run as run_campaign};
+use crate::generate::Profile;
+use crate::report;
+
+/// Cases of the default campaign.
+const DEFAULT_CASES: u64 = 20_000;
+
+/// What `ovlcheck run` takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct RunArgs {
+    /// Draw every case from this seed; without it, from the time of day (it is printed).
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Run this many cases [default: 20000, or no limit with --time].
+    #[arg(long, value_name = "N")]
+    cases: Option<u64>,
+    /// Stop after this many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    time: Option<u64>,
+    /// Run this many workers [default: one per processor].
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Draw at most this many steps per case.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=200))]
+    steps: u64,
+    /// Write case, report and trace of every finding to this directory.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    #[command(flatten)]
+    worker: WorkerArgs,
+}
+
+impl Default for RunArgs {
+    fn default() -> Self {
+        let worker = WorkerArgs { rootless: false, target_command: None, plain: false };
+        RunArgs { seed: None, cases: None, time: None, jobs: None, steps: 30, keep: None, worker }
+    }
+}
+
+/// A flag that ^C and SIGTERM set; a second ^C ends the process at once.
+pub(super) fn stop_flag() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let twice = signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), stop.clone());
+        let once = signal_hook::flag::register(signal, stop.clone());
+        if let Err(e) = twice.and(once) {
+            eprintln!("ovlcheck: ^C will not be handled: {e}");
+        }
+    }
+    stop
+}
+
+/// A seed for those who gave none.
+pub(super) fn seed_or_time(seed: Option<u64>) -> u64 {
+    seed.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        now.as_secs() % 1_000_000
+    })
+}
+
+pub(super) fn run(args: &RunArgs) -> u8 {
+    let stop = stop_flag();
+    let worker = args.worker.config();
+    let steps = args.steps as usize;
+    let settings = Settings {
+        seed: seed_or_time(args.seed),
+        cases: args.cases.unwrap_or(if args.time.is_some() { u64::MAX } else { DEFAULT_CASES }),
+        time: args.time.map(Duration::from_secs),
+        jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        profile: Profile { steps: steps.min(10)..=steps, ..Profile::new(worker.privilege) },
+        worker,
+        shrink_time: Duration::from_secs(10),
+        max_findings: 50,
+    };
+    if let Some(dir) = &args.keep {
+        if let Err(e) = std::fs::create_dir_all(dir) {
+            eprintln!("ovlcheck: cannot write findings to {}: {e}", dir.display());
+            return CANNOT;
+        }
+    }
+    let total = settings.cases;
+    println!("seed {}", settings.seed);
+    let mut progress = Progress::new();
+    let result = run_campaign(&settings, &stop, |event| match event {
+        Event::Progress { cases, checked, diverged, elapsed } => {
+            progress.show(elapsed, &report::progress(cases, total, checked, diverged, elapsed));
+        }
+        Event::Found(finding) => {
+            progress.clear();
+            println!("{}", report::finding(finding));
+        }
+    });
+    progress.clear();
+    let summary = match result {
+        Ok(summary) => summary,
+        Err(e) => return if stop.load(Ordering::Relaxed) { INTERRUPTED } else { refuse(&e) },
+    };
+    let mut hint = String::new();
+    if let Some(dir) = &args.keep {
+        for (n, finding) in summary.findings.iter().enumerate() {
+            if let Err(e) = keep(dir, n + 1, finding) {
+                eprintln!("ovlcheck: cannot write to {}: {e}", dir.display());
+                return CANNOT;
+            }
+        }
+        hint = format!("run them again: ovlcheck replay {}/*.case", dir.display());
+    } else if !summary.findings.is_empty() {
+        hint = "write them to files: run again with the same --seed and --keep DIR".to_owned();
+    }
+    print!("{}", report::summary(&summary, &hint));
+    status(&summary)
+}
+
+fn status(summary: &Summary) -> u8 {
+    match summary {
+        s if s.interrupted => INTERRUPTED,
+        s if s.stats.diverged > 0 => DIVERGED,
+        s if !s.defects.is_empty() => DEFECT,
+        s if s.stats.cases == 0 => CANNOT,
+        _ => HELD,
+    }
+}
+
+fn keep(dir: &Path, n: usize, finding: &Finding) -> std::io::Result<()> {
+    let rule = finding.divergence.rule.map_or("none", |r| r.id());
+    let name = format!("{n:02}-{rule}-{}", finding.divergence.operation);
+    std::fs::write(dir.join(format!("{name}.case")), finding.case.to_string())?;
+    std::fs::write(dir.join(format!("{name}.txt")), report::finding(finding))?;
+    let trace = serde_json::to_string(&finding.trace).map_err(std::io::Error::other)?;
+    std::fs::write(dir.join(format!("{name}.trace.json")), trace)
+}
+
+/// The line of progress: rewritten in place on a terminal, now and then a line elsewhere.
+pub(super) struct Progress {
+    terminal: bool,
+    shown: Option<Duration>,
+}
+
+impl Progress {
+    pub(super) fn new() -> Progress {
+        Progress { terminal: std::io::stderr().is_terminal(), shown: None }
+    }
+
+    pub(super) fn show(&mut self, elapsed: Duration, line: &str) {
+        let every = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(5) };
+        if self.shown.is_some_and(|at| elapsed < at + every) || (self.shown.is_none() && elapsed < every) {
+            return;
+        }
+        self.shown = Some(elapsed);
+        if self.terminal {
+            eprint!("\r\x1b[K{line}");
+            let _ = std::io::stderr().flush();
+        } else {
+            eprintln!("{line}");
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        if self.terminal && self.shown.is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

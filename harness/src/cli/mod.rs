@@ -1,0 +1,134 @@
+//! The command line: what people type, and the exit status they get.
+
+mod campaign;
+mod replay;
+mod selftest;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exec::{ExecError, TargetSpec, WorkerConfig};
+use crate::report;
+use crate::trace::Privilege;
+
+/// Exit status: all held.
+pub const HELD: u8 = 0;
+/// Exit status: a divergence.
+pub const DIVERGED: u8 = 1;
+/// Exit status: wrong usage, or a bad case file.
+pub const USAGE: u8 = 2;
+/// Exit status: this machine cannot run what was asked, or nothing ran.
+pub const CANNOT: u8 = 3;
+/// Exit status: a defect of ovlcheck.
+pub const DEFECT: u8 = 4;
+/// Exit status: interrupted.
+pub const INTERRUPTED: u8 = 130;
+
+const EXAMPLES: &str = "\
+Examples:
+  ovlcheck                                   the default campaign on the kernel's OverlayFS
+  ovlcheck run --seed 7 --time 60            one minute of random cases from seed 7
+  ovlcheck run --rootless                    in a user namespace, with userxattr
+  ovlcheck run --keep found/ --target-command \\
+    'fuse-overlayfs -o lowerdir={lowerdir},upperdir={upperdir},workdir={workdir} {merged}'
+  ovlcheck replay found/*.case               run case files again
+  ovlcheck rules RMV                         what the model says about removal
+
+Exit status: 0 all held, 1 a divergence, 2 wrong usage or a bad case file, 3 this machine cannot run
+what was asked or nothing ran, 4 a defect of ovlcheck, 130 interrupted.";
+
+/// Does this overlay filesystem behave as OverlayFS must?
+///
+/// Draws random cases (layers, mount options, file operations), runs each on a mounted overlay, and
+/// judges what every call returned, what the merged tree shows and what lies in the upper layer with
+/// an executable model of OverlayFS. A difference is shrunk to the few calls that matter. Everything
+/// happens in private namespaces on file systems in memory; nothing of this machine is touched.
+#[derive(Debug, Parser)]
+#[command(name = "ovlcheck", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a campaign of random cases (the default).
+    Run(campaign::RunArgs),
+    /// Run case files again: judge them by the model and by what they assert themselves.
+    Replay(replay::ReplayArgs),
+    /// List the clauses of the specification: ID, level, statement, source.
+    Rules {
+        /// Only those whose ID starts with this, as in `CUP` or `REN-05`.
+        #[arg(default_value = "")]
+        filter: String,
+    },
+    /// Break every clause of the model in turn, and show that the campaign notices.
+    SelfTest(selftest::SelfTestArgs),
+}
+
+/// Where and as whom cases run.
+#[derive(Debug, Clone, Args)]
+struct WorkerArgs {
+    /// Run in a user namespace with `userxattr` although this is root.
+    #[arg(long)]
+    rootless: bool,
+    /// Test this program instead of the kernel: a command line with {lowerdir}, {upperdir}, {workdir}
+    /// and {merged}, split at blanks and run without a shell.
+    #[arg(long, value_name = "TEMPLATE")]
+    target_command: Option<String>,
+    /// Test a plain directory without any overlay: validates the model's lower half.
+    #[arg(long, conflicts_with = "target_command")]
+    plain: bool,
+}
+
+impl WorkerArgs {
+    fn config(&self) -> WorkerConfig {
+        let root = rustix::process::geteuid().is_root();
+        let privilege = if root && !self.rootless { Privilege::Root } else { Privilege::Rootless };
+        let target = match &self.target_command {
+            Some(template) => TargetSpec::Command(template.clone()),
+            None if self.plain => TargetSpec::Plain,
+            None => TargetSpec::Kernel,
+        };
+        WorkerConfig::new(privilege, target)
+    }
+}
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are no errors; clap knows where each belongs.
+            let status = if e.use_stderr() { USAGE } else { HELD };
+            let _ = e.print();
+            return ExitCode::from(status);
+        }
+    };
+    let status = match cli.command.unwrap_or_else(|| Command::Run(campaign::RunArgs::default())) {
+        Command::Run(args) => campaign::run(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Rules { filter } => {
+            let rules = report::rules(&filter);
+            if rules.is_empty() {
+                eprintln!("ovlcheck: no clause starts with '{filter}'; `ovlcheck rules` lists them all");
+                USAGE
+            } else {
+                print!("{rules}");
+                HELD
+            }
+        }
+        Command::SelfTest(args) => selftest::self_test(&args),
+    };
+    ExitCode::from(status)
+}
+
+/// Says why there is no trace, and which exit status that means.
+fn refuse(error: &ExecError) -> u8 {
+    eprintln!("ovlcheck: {error}");
+    match error {
+        ExecError::Internal(_) => DEFECT,
+        ExecError::Unsupported { .. } | ExecError::Setup(_) => CANNOT,
+    }
+}

@@ -1,0 +1,88 @@
+//! `ovlcheck replay`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CANNOT, DEFECT, DIVERGED, HELD, USAGE, WorkerArgs, refuse};
+use crate::campaign::Finding;
+use crate::case::text;
+use crate::check::{check_expectations, judge};
+use crate::exec::{ExecError, Executor};
+use crate::model::Clause;
+use crate::report;
+
+/// What `ovlcheck replay` takes.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ReplayArgs {
+    /// Case files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Run each case this often.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    times: u32,
+    /// Break this clause of the model, to see what would be reported.
+    #[arg(long, value_name = "CLAUSE")]
+    fault: Option<Clause>,
+    /// Print the traces as JSON, one a line, instead of judging them.
+    #[arg(long)]
+    trace: bool,
+    #[command(flatten)]
+    worker: WorkerArgs,
+}
+
+pub(super) fn replay(args: &ReplayArgs) -> u8 {
+    let mut cases = Vec::new();
+    for file in &args.files {
+        let read = std::fs::read(file).map_err(|e| e.to_string());
+        match read.and_then(|bytes| text::parse(&bytes).map_err(|e| e.to_string())) {
+            Ok(case) => cases.push((file, case)),
+            Err(e) => {
+                eprintln!("ovlcheck: {}:{e}", file.display());
+                return USAGE;
+            }
+        }
+    }
+    let mut executor = match Executor::start(args.worker.config()) {
+        Ok(executor) => executor,
+        Err(e) => return refuse(&e),
+    };
+    let (mut diverged, mut untested) = (false, false);
+    for (file, case) in &cases {
+        for _ in 0..args.times.max(1) {
+            let trace = match executor.run(case) {
+                Ok(trace) => trace,
+                Err(e @ ExecError::Internal(_)) => return refuse(&e),
+                Err(e) => {
+                    println!("{}: not tested: {e}", file.display());
+                    untested = true;
+                    continue;
+                }
+            };
+            if args.trace {
+                match serde_json::to_string(&trace) {
+                    Ok(json) => println!("{json}"),
+                    Err(e) => {
+                        eprintln!("ovlcheck: cannot write the trace: {e}");
+                        return DEFECT;
+                    }
+                }
+                continue;
+            }
+            let divergence = judge(case, &trace, args.fault).divergence.or_else(|| check_expectations(case, &trace));
+            let Some(divergence) = divergence else {
+                println!("{}: holds", file.display());
+                continue;
+            };
+            diverged = true;
+            println!("{}: {divergence}", file.display());
+            let finding = Finding::unshrunk(case, trace, divergence);
+            println!("{}", report::finding(&finding));
+        }
+    }
+    match (diverged, untested) {
+        (true, _) => DIVERGED,
+        (false, true) => CANNOT,
+        _ => HELD,
+    }
+}

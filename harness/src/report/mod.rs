@@ -1,0 +1,11 @@
+//! What people read: plain text made from values. Nothing here prints or decides.
+
+mod finding;
+mod rules;
+mod selftest;
+mod summary;
+
+pub use finding::{finding, short};
+pub use rules::rules;
+pub use selftest::self_test;
+pub use summary::{progress, summary};
