@@ -20,5 +20,6 @@
 pub mod bytes;
 pub mod case;
 pub mod errno;
+pub mod exec;
 pub mod step;
 pub mod trace;
