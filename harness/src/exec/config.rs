@@ -1,0 +1,77 @@
+//! What a worker is told before its first case.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::trace::Privilege;
+
+/// How a worker runs its cases.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerConfig {
+    /// With which rights.
+    pub privilege: Privilege,
+    /// What is mounted.
+    pub target: TargetSpec,
+    /// How long one step, the making of the layers, a mount or a look at the trees may take.
+    pub step_deadline: Duration,
+    /// How long one case may take before its worker is killed.
+    pub case_deadline: Duration,
+    /// What is looked at without being asked.
+    pub observe: ObservePolicy,
+}
+
+impl WorkerConfig {
+    /// The usual deadlines (5 s, 30 s), and everything observed.
+    pub fn new(privilege: Privilege, target: TargetSpec) -> WorkerConfig {
+        WorkerConfig {
+            privilege,
+            target,
+            step_deadline: Duration::from_secs(5),
+            case_deadline: Duration::from_secs(30),
+            observe: ObservePolicy::default(),
+        }
+    }
+}
+
+/// What is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TargetSpec {
+    /// The kernel's overlay filesystem.
+    Kernel,
+    /// No overlay: a plain directory holding the top lower layer of the case.
+    Plain,
+    /// A program that mounts, as a command line: split at blanks, run without a shell, with
+    /// `{lowerdir}` (top-most first, joined by `:`), `{upperdir}`, `{workdir}`, `{merged}` and
+    /// `{options}` (the options of the case, each with a comma before it) filled in.
+    Command(String),
+}
+
+impl TargetSpec {
+    /// The name that traces carry: `kernel`, `plain`, or the program's file name.
+    pub fn name(&self) -> &str {
+        match self {
+            TargetSpec::Kernel => "kernel",
+            TargetSpec::Plain => "plain",
+            TargetSpec::Command(template) => {
+                let program = template.split_whitespace().next().unwrap_or("");
+                program.rsplit('/').next().unwrap_or(program)
+            }
+        }
+    }
+}
+
+/// What is looked at without a step asking for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservePolicy {
+    /// The footprint of every step.
+    pub footprints: bool,
+    /// All trees after the last step.
+    pub last: bool,
+}
+
+impl Default for ObservePolicy {
+    fn default() -> Self {
+        ObservePolicy { footprints: true, last: true }
+    }
+}

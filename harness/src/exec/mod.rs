@@ -1,0 +1,44 @@
+//! Execution: from a case to its trace. It must not know the model.
+//!
+//! ```text
+//!  Executor (parent) ── cases ──▶ worker: stub ▸ pid 1 of its own namespaces
+//!           ◀── traces ──         layers ▸ Target mounts ▸ run steps ▸ observe
+//!           ◀── shared page ──    which case, which step, how it ended
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`config`], [`error`] | what a worker is told; why there is no trace |
+//! | [`executor`] | the parent's side: one long-lived worker, restarted when it dies or hangs |
+//! | `protocol`, `progress` | frames on a socket; the shared page |
+//! | `worker`, `watchdog` | the child's side: the loop over cases; the deadline of each step |
+//! | `isolation` | namespaces, ids, and the way into and out of a root |
+//! | `scratch`, `layers` | the filesystem that layers lie on; layers made and digested |
+//! | `target` | what can be mounted |
+//! | `run`, `observe` | the steps; the look at what they left |
+//! | `sys` | system calls, and all unsafe code |
+//!
+//! Nothing is left behind, whoever is killed. Mounts are detached or in a private namespace, and go
+//! with the process; the worker's inner process is pid 1 of its namespace, so everything it started
+//! goes with it; it goes with the stub, and the stub goes when the parent's end of the socket closes.
+
+pub mod config;
+pub mod error;
+pub mod executor;
+mod isolation;
+mod layers;
+mod observe;
+mod progress;
+mod protocol;
+mod reaper;
+mod run;
+mod scratch;
+mod sys;
+mod target;
+mod watchdog;
+mod worker;
+
+pub use config::{ObservePolicy, TargetSpec, WorkerConfig};
+pub use error::ExecError;
+pub use executor::Executor;
+pub use worker::worker_entry;

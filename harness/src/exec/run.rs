@@ -1,0 +1,392 @@
+//! Runs one case: layers, mount, steps, looks. One system call per step, from the merged root.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::{Arc, PoisonError};
+
+use rustix::mount::{FsPickFlags, fsconfig_reconfigure, fspick};
+
+use super::config::ObservePolicy;
+use super::error::{Doing as _, ExecError, errno, failure};
+use super::isolation::{Home, enter_root};
+use super::layers;
+use super::observe::{Looker, c_path};
+use super::progress::{Doing, announce};
+use super::reaper::Reaper;
+use super::scratch::{CaseDir, Scratch, new_dir};
+use super::sys::{self, Shared};
+use super::target::{Layers, MountFailure, Mounted, TakeDown, Target, check_options};
+use super::watchdog::Unfinished;
+use crate::bytes::Bytes;
+use crate::case::{Case, Layer};
+use crate::errno::Errno;
+use crate::step::{Op, SLOTS, Slot, Special};
+use crate::trace::{
+    End, Environment, LowerDigest, MountError, Observation, Outcome, Span, StepTrace, Time, Trace, Value,
+};
+
+/// Everything that outlives a case.
+#[derive(Debug)]
+pub(super) struct Runner {
+    pub(super) environment: Environment,
+    pub(super) observe: ObservePolicy,
+    pub(super) page: Arc<Shared>,
+    pub(super) unfinished: Unfinished,
+    pub(super) target: Box<dyn Target>,
+    pub(super) scratch: Scratch,
+    pub(super) home: Home,
+    pub(super) reaper: Reaper,
+    pub(super) looker: Looker,
+    /// For `read` and `readlink`.
+    pub(super) buffer: Vec<u8>,
+}
+
+/// The layers of the case under way.
+#[derive(Debug)]
+struct Stack {
+    dir: CaseDir,
+    lowers: Vec<String>,
+    lower_fds: Vec<OwnedFd>,
+    upper: String,
+    upper_fd: OwnedFd,
+    work: String,
+    work_fd: OwnedFd,
+    rotations: u32,
+    digest: LowerDigest,
+}
+
+/// What a case holds open.
+#[derive(Debug, Default)]
+struct Held {
+    slots: [Option<OwnedFd>; SLOTS],
+    mounted: Option<Mounted>,
+}
+
+/// Why the steps do not go on.
+enum Stop {
+    /// An end that belongs in the trace.
+    End(End),
+    /// No trace.
+    Error(ExecError),
+}
+
+impl From<ExecError> for Stop {
+    fn from(e: ExecError) -> Self {
+        Stop::Error(e)
+    }
+}
+
+/// The start of a span.
+fn before() -> Time {
+    sys::clock(libc::CLOCK_REALTIME_COARSE)
+}
+
+fn span_since(from: Time) -> Span {
+    Span { from, to: sys::clock(libc::CLOCK_REALTIME) }
+}
+
+impl Runner {
+    /// Runs the case; whatever comes of it, the worker is ready for the next one afterwards.
+    pub(super) fn run(&mut self, number: u32, case: &Case) -> Result<Trace, ExecError> {
+        let mut held = Held::default();
+        let result = self.run_case(number, case, &mut held);
+        announce(&self.page, number, Doing::Layers);
+        held.slots = Default::default();
+        self.home.enter()?;
+        if let Some(mounted) = held.mounted.take() {
+            self.target.unmount(mounted, TakeDown::Soon(&self.reaper))?;
+        }
+        announce(&self.page, number, Doing::Idle);
+        result
+    }
+
+    fn run_case(&mut self, number: u32, case: &Case, held: &mut Held) -> Result<Trace, ExecError> {
+        check_options(&case.options)?;
+        announce(&self.page, number, Doing::Layers);
+        let from = before();
+        let mut stack = self.make_stack(case)?;
+        let setup = span_since(from);
+        announce(&self.page, number, Doing::Mounting);
+        let from = before();
+        let mount_error = match self.mount(&stack, case, held) {
+            Ok(()) => None,
+            Err(MountFailure::Refused(e)) => Some(e),
+            Err(MountFailure::Broken(e)) => return Err(e),
+        };
+        let refused = mount_error.is_some();
+        *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner) = Some(Trace {
+            environment: self.environment.clone(),
+            setup,
+            mounted: span_since(from),
+            mount_error,
+            steps: Vec::with_capacity(case.steps.len()),
+            last: None,
+            lower: stack.digest,
+            end: End::Completed,
+        });
+        let stopped = if refused { Ok(None) } else { self.run_steps(number, case, &mut stack, held) };
+        announce(&self.page, number, Doing::Layers);
+        let (end, last) = match stopped {
+            Ok(last) => (End::Completed, last),
+            Err(Stop::End(end)) => (end, None),
+            Err(Stop::Error(e)) => return Err(e),
+        };
+        self.digest_again(&mut stack)?;
+        let trace = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let trace = trace.ok_or_else(|| ExecError::Internal("the trace of the case is gone".into()))?;
+        Ok(Trace { last, end, lower: stack.digest, ..trace })
+    }
+
+    fn run_steps(
+        &mut self,
+        number: u32,
+        case: &Case,
+        stack: &mut Stack,
+        held: &mut Held,
+    ) -> Result<Option<Observation>, Stop> {
+        for (index, step) in case.steps.iter().enumerate() {
+            let index = index as u32;
+            announce(&self.page, number, Doing::Step(index));
+            let done = self.step(index, &step.op, case, stack, held)?;
+            if let Some(trace) = &mut *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner) {
+                trace.steps.push(done);
+            }
+        }
+        if !self.observe.last {
+            return Ok(None);
+        }
+        announce(&self.page, number, Doing::Step(case.steps.len() as u32));
+        let last = self.look_at_all(stack, held).map_err(|e| gone(case.steps.len() as u32, e))?;
+        Ok(Some(last))
+    }
+
+    fn step(
+        &mut self,
+        index: u32,
+        op: &Op,
+        case: &Case,
+        stack: &mut Stack,
+        held: &mut Held,
+    ) -> Result<StepTrace, Stop> {
+        let from = before();
+        let outcome = match op {
+            Op::Remount | Op::Rotate => {
+                self.mount_anew(op == &Op::Rotate, case, stack, held).map_err(|e| match e {
+                    MountFailure::Refused(error) => Stop::End(End::MountFailed { step: index, error }),
+                    MountFailure::Broken(e) => Stop::Error(e),
+                })?;
+                Ok(Value::Unit)
+            }
+            Op::DropCaches => self.drop_caches(held),
+            Op::Observe => Ok(Value::Unit),
+            call => self.call(call, &mut held.slots),
+        };
+        let span = span_since(from);
+        let outcome = match outcome {
+            Ok(value) => Outcome::Ok(value),
+            Err(e) => Outcome::Err(e),
+        };
+        let mut footprint = Vec::new();
+        let mut observation = None;
+        if matches!(op, Op::Remount | Op::Rotate | Op::Observe) {
+            observation = Some(Box::new(self.look_at_all(stack, held).map_err(|e| gone(index, e))?));
+        } else if self.observe.footprints
+            && let Some(mounted) = &held.mounted
+        {
+            let upper = self.target.has_upper().then(|| stack.upper_fd.as_fd());
+            for path in op.paths().into_iter().flatten() {
+                if footprint.capacity() == 0 {
+                    footprint.reserve_exact(if op.paths()[1].is_some() { 6 } else { 3 });
+                }
+                self.looker
+                    .footprint(path.as_slice(), mounted.root.as_fd(), upper, &mut footprint)
+                    .map_err(|e| gone(index, e))?;
+            }
+        }
+        Ok(StepTrace { span, outcome, footprint, observation })
+    }
+
+    /// The system call of a step.
+    fn call(&mut self, op: &Op, slots: &mut [Option<OwnedFd>; SLOTS]) -> Result<Value, Errno> {
+        let unit = |()| Value::Unit;
+        match op {
+            Op::Open { slot, path, flags, mode } => {
+                let place = slots.get_mut(usize::from(*slot)).ok_or(Errno::EBADF)?;
+                *place = None;
+                *place = Some(sys::open(&c_path(path.as_slice())?, flags.0 | libc::O_LARGEFILE, *mode)?);
+                Ok(Value::Unit)
+            }
+            Op::Close { slot } => sys::close(slots.get_mut(usize::from(*slot)).and_then(Option::take)).map(unit),
+            Op::Read { slot, len } => {
+                let len = *len as usize;
+                let fd = number(slots, *slot);
+                if len <= self.buffer.len() {
+                    let got = sys::read(fd, &mut self.buffer[..len])?;
+                    return Ok(Value::Bytes(Bytes::from(&self.buffer[..got])));
+                }
+                // Zeroed memory of this size costs nothing until it is written to.
+                let mut large = vec![0; len];
+                let got = sys::read(fd, &mut large)?;
+                Ok(Value::Bytes(Bytes::from(&large[..got])))
+            }
+            Op::Write { slot, data } => sys::write(number(slots, *slot), data.as_slice()).map(Value::Count),
+            Op::Truncate { path, len } => sys::truncate(&c_path(path.as_slice())?, *len).map(unit),
+            Op::Fstat { slot } => {
+                sys::statx(number(slots, *slot), c"", libc::AT_EMPTY_PATH).map(|s| Value::Stat(Box::new(s)))
+            }
+            Op::Mkdir { path, mode } => sys::mkdir(&c_path(path.as_slice())?, *mode).map(unit),
+            Op::Rmdir { path } => sys::unlink(&c_path(path.as_slice())?, libc::AT_REMOVEDIR).map(unit),
+            Op::Unlink { path } => sys::unlink(&c_path(path.as_slice())?, 0).map(unit),
+            Op::Mknod { path, node, mode } => {
+                let (kind, device) = match node {
+                    Special::Regular => (libc::S_IFREG, (0, 0)),
+                    Special::Fifo => (libc::S_IFIFO, (0, 0)),
+                    Special::Socket => (libc::S_IFSOCK, (0, 0)),
+                    Special::Char(d) => (libc::S_IFCHR, (d.major(), d.minor())),
+                    Special::Block(d) => (libc::S_IFBLK, (d.major(), d.minor())),
+                };
+                sys::mknodat(sys::CWD, &c_path(path.as_slice())?, kind | mode & !libc::S_IFMT, device).map(unit)
+            }
+            Op::Symlink { target, path } => {
+                sys::symlink(&c_path(target.as_slice())?, &c_path(path.as_slice())?).map(unit)
+            }
+            Op::Readlink { path } => {
+                let got = sys::readlink(&c_path(path.as_slice())?, &mut self.buffer[..4096])?;
+                Ok(Value::Bytes(Bytes::from(&self.buffer[..got])))
+            }
+            Op::Link { old, new } => sys::link(&c_path(old.as_slice())?, &c_path(new.as_slice())?).map(unit),
+            Op::Rename { old, new, flags } => {
+                sys::rename(&c_path(old.as_slice())?, &c_path(new.as_slice())?, flags.0).map(unit)
+            }
+            Op::Chmod { path, mode } => sys::chmod(&c_path(path.as_slice())?, *mode).map(unit),
+            Op::Stat { path } => sys::statx(sys::CWD, &c_path(path.as_slice())?, 0).map(|s| Value::Stat(Box::new(s))),
+            Op::Lstat { path } => sys::statx(sys::CWD, &c_path(path.as_slice())?, libc::AT_SYMLINK_NOFOLLOW)
+                .map(|s| Value::Stat(Box::new(s))),
+            Op::List { path } => {
+                let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NONBLOCK;
+                let fd = sys::open(&c_path(path.as_slice())?, flags, 0)?;
+                self.looker.list(fd.as_raw_fd()).map(Value::List)
+            }
+            Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe => Ok(Value::Unit),
+        }
+    }
+
+    fn drop_caches(&self, held: &Held) -> Result<Value, Errno> {
+        // Without an overlay the superblock is that of the layers, whose mount is elsewhere.
+        let mount = match &held.mounted {
+            Some(mounted) if self.target.has_upper() => mounted.root.as_fd(),
+            _ => self.scratch.mount(),
+        };
+        let flags = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
+        let fs = fspick(mount, "", flags).map_err(errno)?;
+        fsconfig_reconfigure(&fs).map_err(errno)?;
+        Ok(Value::Unit)
+    }
+
+    fn make_stack(&mut self, case: &Case) -> Result<Stack, ExecError> {
+        let reaper = &self.reaper;
+        let dir = self.scratch.case_dir(|old| reaper.bury(old))?;
+        let mut lowers = Vec::new();
+        let mut lower_fds = Vec::new();
+        for (index, layer) in case.lowers.iter().enumerate() {
+            let name = format!("l{index}");
+            lower_fds.push(self.make_layer(&dir, &name, layer)?);
+            lowers.push(name);
+        }
+        let upper_fd = self.make_layer(&dir, "upper", &case.upper)?;
+        let work_fd = new_dir(&dir.fd, "work")?;
+        let digest = layers::digest(&mut self.looker, &lower_fds)?;
+        let digest = LowerDigest { before: digest, after: digest };
+        let (upper, work) = ("upper".to_owned(), "work".to_owned());
+        Ok(Stack { dir, lowers, lower_fds, upper, upper_fd, work, work_fd, rotations: 0, digest })
+    }
+
+    fn make_layer(&self, dir: &CaseDir, name: &str, layer: &Layer) -> Result<OwnedFd, ExecError> {
+        let fd = new_dir(&dir.fd, name)?;
+        layers::make(fd.as_fd(), layer, self.environment.privilege)?;
+        Ok(fd)
+    }
+
+    /// Digests the lower layers again. A difference, once found, stays.
+    fn digest_again(&mut self, stack: &mut Stack) -> Result<(), ExecError> {
+        // The plain target's only layer is the one that steps change.
+        if self.target.has_upper() && stack.digest.before == stack.digest.after {
+            stack.digest.after = layers::digest(&mut self.looker, &stack.lower_fds)?;
+        }
+        Ok(())
+    }
+
+    fn mount(&mut self, stack: &Stack, case: &Case, held: &mut Held) -> Result<(), MountFailure> {
+        sys::fchdir(stack.dir.fd.as_fd()).doing("entering the directory of a case")?;
+        let layers = Layers {
+            base: stack.dir.fd.as_fd(),
+            path: stack.dir.path.as_ref(),
+            lowers: &stack.lowers,
+            upper: &stack.upper,
+            work: &stack.work,
+            options: &case.options,
+        };
+        let mounted = held.mounted.insert(self.target.mount(&layers)?);
+        enter_root(mounted.root.as_fd()).map_err(|e| {
+            MountFailure::Refused(MountError { errno: e, message: "the merged root cannot be entered".into() })
+        })
+    }
+
+    fn mount_anew(
+        &mut self,
+        rotate: bool,
+        case: &Case,
+        stack: &mut Stack,
+        held: &mut Held,
+    ) -> Result<(), MountFailure> {
+        held.slots = Default::default();
+        self.home.enter()?;
+        if let Some(mounted) = held.mounted.take() {
+            self.target.unmount(mounted, TakeDown::Now)?;
+        }
+        if rotate && self.target.has_upper() {
+            self.digest_again(stack)?;
+            stack.rotations += 1;
+            let upper = format!("upper{}", stack.rotations);
+            let work = format!("work{}", stack.rotations);
+            let upper_fd = self.make_layer(&stack.dir, &upper, &Layer::default())?;
+            stack.work_fd = new_dir(&stack.dir.fd, &work)?;
+            stack.lowers.insert(0, std::mem::replace(&mut stack.upper, upper));
+            stack.lower_fds.insert(0, std::mem::replace(&mut stack.upper_fd, upper_fd));
+            stack.work = work;
+            if stack.digest.before == stack.digest.after {
+                let digest = layers::digest(&mut self.looker, &stack.lower_fds)?;
+                stack.digest = LowerDigest { before: digest, after: digest };
+            }
+        }
+        self.mount(stack, case, held)
+    }
+
+    /// Looks at merged, upper and work. The error is that of a root that cannot be entered.
+    fn look_at_all(&mut self, stack: &Stack, held: &Held) -> Result<Observation, Errno> {
+        let mounted = held.mounted.as_ref().ok_or(Errno::ENOTCONN)?;
+        let from = before();
+        let merged = self.looker.tree(mounted.root.as_fd())?;
+        let (mut upper, mut work) = Default::default();
+        if self.target.has_upper() {
+            upper = self.looker.tree(stack.upper_fd.as_fd())?;
+            work = self.looker.tree(stack.work_fd.as_fd())?;
+        }
+        sys::fchdir(mounted.root.as_fd())?;
+        Ok(Observation { span: span_since(from), merged, upper, work })
+    }
+}
+
+/// The target's root cannot be entered any more: it died in this step.
+fn gone(step: u32, e: Errno) -> Stop {
+    match e {
+        Errno::ENOTCONN | Errno::ECONNABORTED | Errno::EIO | Errno::ESTALE => {
+            Stop::End(End::Died { step, how: format!("the merged root cannot be entered any more: {e}") })
+        }
+        e => Stop::Error(failure(e, &format!("looking at the trees after step {step}"))),
+    }
+}
+
+/// The descriptor in a slot; -1 when it is empty.
+fn number(slots: &[Option<OwnedFd>; SLOTS], slot: Slot) -> i32 {
+    slots.get(usize::from(slot)).and_then(Option::as_ref).map_or(-1, AsRawFd::as_raw_fd)
+}

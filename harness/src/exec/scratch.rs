@@ -1,0 +1,134 @@
+//! The filesystem that layers lie on: a tmpfs that no path of the host leads to.
+//!
+//! It is detached where the kernel takes layers from a detached mount, else attached on an empty
+//! directory inside the private mount namespace. Either way the kernel removes it with the worker.
+//! One serves [`CASES_PER_SCRATCH`] cases, each in a directory of its own, because making and
+//! closing one costs more than a case.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, move_mount, unmount,
+};
+
+use super::error::{Doing, ExecError};
+
+/// How many cases share one tmpfs.
+pub(super) const CASES_PER_SCRATCH: u32 = 64;
+
+/// Empty directories of a usual system that may be covered inside the private namespace.
+const PLACES: [&str; 7] = ["/mnt", "/media", "/srv", "/opt", "/boot", "/home", "/tmp"];
+
+/// Name of the layers' filesystem.
+pub(super) const FILESYSTEM: &str = "tmpfs";
+
+/// Where case directories come from.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    /// Where each tmpfs is attached; `None` for detached ones.
+    place: Option<PathBuf>,
+    mount: OwnedFd,
+    used: u32,
+}
+
+/// The directory of one case.
+#[derive(Debug)]
+pub(super) struct CaseDir {
+    /// The directory.
+    pub(super) fd: OwnedFd,
+    /// Its absolute path, where it has one.
+    pub(super) path: Option<PathBuf>,
+}
+
+impl Scratch {
+    /// A detached scratch filesystem.
+    pub(super) fn detached() -> Result<Scratch, ExecError> {
+        Ok(Scratch { place: None, mount: tmpfs()?, used: 0 })
+    }
+
+    /// One that paths of the private namespace lead to.
+    pub(super) fn attached() -> Result<Scratch, ExecError> {
+        let place = PLACES.iter().map(Path::new).find(|p| is_empty_dir(p)).ok_or_else(|| {
+            ExecError::unsupported(
+                format!("no empty directory to attach the layers on (tried {})", PLACES.join(", ")),
+                "make one of them, empty; nothing will be written to it",
+            )
+        })?;
+        let mount = tmpfs()?;
+        attach(&mount, place)?;
+        Ok(Scratch { place: Some(place.to_owned()), mount, used: 0 })
+    }
+
+    /// The mount that the current case's layers are on.
+    pub(super) fn mount(&self) -> BorrowedFd<'_> {
+        self.mount.as_fd()
+    }
+
+    /// A new empty directory. When the tmpfs is used up it is replaced first; what `retire` gets is
+    /// to be closed when convenient.
+    pub(super) fn case_dir(&mut self, retire: impl FnOnce(OwnedFd)) -> Result<CaseDir, ExecError> {
+        if self.used == CASES_PER_SCRATCH {
+            if let Some(place) = &self.place {
+                unmount(place, UnmountFlags::DETACH).doing("detaching the layers' tmpfs")?;
+            }
+            let fresh = tmpfs()?;
+            if let Some(place) = &self.place {
+                attach(&fresh, place)?;
+            }
+            retire(std::mem::replace(&mut self.mount, fresh));
+            self.used = 0;
+        }
+        let name = self.used.to_string();
+        self.used += 1;
+        let fd = new_dir(&self.mount, &name)?;
+        Ok(CaseDir { fd, path: self.place.as_ref().map(|p| p.join(&name)) })
+    }
+}
+
+/// Makes the directory `name` in `parent` and opens it as a place.
+pub(super) fn new_dir(parent: impl AsFd, name: &str) -> Result<OwnedFd, ExecError> {
+    rustix::fs::mkdirat(&parent, name, Mode::from(0o755)).doing("making a directory for a case")?;
+    open_dir(parent, name)
+}
+
+/// Opens a directory as a place (`O_PATH`).
+pub(super) fn open_dir(parent: impl AsFd, name: &str) -> Result<OwnedFd, ExecError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty()).doing("opening a directory of a case")
+}
+
+/// A new detached tmpfs, as a descriptor of its root.
+pub(super) fn tmpfs() -> Result<OwnedFd, ExecError> {
+    let refused = |what: &'static str| {
+        move |e: rustix::io::Errno| match e {
+            rustix::io::Errno::NOSYS => ExecError::unsupported(
+                format!("the kernel has no {what} (the mount API of Linux 5.2)"),
+                "use a newer kernel, or a seccomp profile that allows it",
+            ),
+            rustix::io::Errno::PERM | rustix::io::Errno::ACCESS => ExecError::unsupported(
+                format!("mounting a tmpfs is refused: {what} gives {}", super::error::errno(e)),
+                "needs CAP_SYS_ADMIN in a user namespace that may mount; in a container, --privileged; \
+                 with AppArmor, sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+            ),
+            _ => ExecError::Setup(format!("mounting a tmpfs: {what} gives {}", super::error::errno(e))),
+        }
+    };
+    let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(refused("fsopen"))?;
+    fsconfig_set_string(&fs, "mode", "0755").map_err(refused("fsconfig"))?;
+    fsconfig_create(&fs).map_err(refused("fsconfig"))?;
+    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME).map_err(refused("fsmount"))
+}
+
+fn attach(mount: &OwnedFd, place: &Path) -> Result<(), ExecError> {
+    move_mount(mount, "", rustix::fs::CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .doing("attaching the layers' tmpfs in the private namespace")
+}
+
+fn is_empty_dir(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|m| m.is_dir())
+        && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
+}

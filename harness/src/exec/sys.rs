@@ -1,0 +1,406 @@
+//! System calls: the only unsafe code of the crate.
+//!
+//! One rule for everything that a step may do: a function here is exactly one system call with
+//! exactly the arguments given. No retry, no fallback, no flag added but `O_CLOEXEC`; the answer is
+//! the kernel's own. It knows neither cases nor traces beyond the plain types they are made of.
+#![expect(unsafe_code, reason = "the one place that talks to the kernel")]
+
+use std::ffi::CStr;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use libc::{c_int, c_long, c_uint};
+
+use crate::errno::Errno;
+use crate::trace::{Kind, Stat, Time};
+
+/// The current working directory as a place to start from.
+pub const CWD: RawFd = libc::AT_FDCWD;
+
+fn checked(ret: c_long) -> Result<u64, Errno> {
+    if ret < 0 {
+        return Err(Errno(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)));
+    }
+    Ok(ret as u64)
+}
+
+// ---- calls under test -------------------------------------------------------------------------
+
+/// openat(2) from the current directory, with `O_CLOEXEC` added.
+pub fn open(path: &CStr, flags: c_int, mode: c_uint) -> Result<OwnedFd, Errno> {
+    openat(CWD, path, flags, mode)
+}
+
+/// openat(2) with `O_CLOEXEC` added.
+pub fn openat(dir: RawFd, path: &CStr, flags: c_int, mode: c_uint) -> Result<OwnedFd, Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    let fd = checked(unsafe { libc::syscall(libc::SYS_openat, dir, path.as_ptr(), flags | libc::O_CLOEXEC, mode) })?;
+    // SAFETY: the kernel has just made this descriptor and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// close(2) of a number that may be nobody's (-1 gives EBADF).
+pub fn close(fd: Option<OwnedFd>) -> Result<(), Errno> {
+    let raw = fd.map_or(-1, std::os::fd::IntoRawFd::into_raw_fd);
+    // SAFETY: ownership was given up above, so the number is ours to close; -1 is nobody's.
+    checked(unsafe { libc::syscall(libc::SYS_close, raw) }).map(drop)
+}
+
+/// read(2) into the whole buffer.
+pub fn read(fd: RawFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: pointer and length are those of a live, writable slice.
+    checked(unsafe { libc::syscall(libc::SYS_read, fd, buffer.as_mut_ptr(), buffer.len()) }).map(|n| n as usize)
+}
+
+/// write(2).
+pub fn write(fd: RawFd, data: &[u8]) -> Result<u64, Errno> {
+    // SAFETY: pointer and length are those of a live slice.
+    checked(unsafe { libc::syscall(libc::SYS_write, fd, data.as_ptr(), data.len()) })
+}
+
+/// truncate(2).
+pub fn truncate(path: &CStr, len: i64) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_truncate, path.as_ptr(), len) }).map(drop)
+}
+
+/// mkdirat(2) from the current directory.
+pub fn mkdir(path: &CStr, mode: c_uint) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_mkdirat, CWD, path.as_ptr(), mode) }).map(drop)
+}
+
+/// unlinkat(2) from the current directory; `flags` is 0 or `AT_REMOVEDIR`.
+pub fn unlink(path: &CStr, flags: c_int) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_unlinkat, CWD, path.as_ptr(), flags) }).map(drop)
+}
+
+/// mknodat(2); `mode` has the type bits, `device` is major and minor.
+pub fn mknodat(dir: RawFd, path: &CStr, mode: c_uint, device: (u32, u32)) -> Result<(), Errno> {
+    // The kernel reads the low 32 bits of the number as its own encoding of major and minor.
+    let dev = libc::makedev(device.0, device.1) as c_uint;
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_mknodat, dir, path.as_ptr(), mode, dev) }).map(drop)
+}
+
+/// symlinkat(2) from the current directory.
+pub fn symlink(target: &CStr, path: &CStr) -> Result<(), Errno> {
+    // SAFETY: both strings are NUL-terminated and outlive the call.
+    checked(unsafe { libc::syscall(libc::SYS_symlinkat, target.as_ptr(), CWD, path.as_ptr()) }).map(drop)
+}
+
+/// readlinkat(2) from the current directory.
+pub fn readlink(path: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the path is NUL-terminated; pointer and length are those of a live, writable slice.
+    checked(unsafe { libc::syscall(libc::SYS_readlinkat, CWD, path.as_ptr(), buffer.as_mut_ptr(), buffer.len()) })
+        .map(|n| n as usize)
+}
+
+/// linkat(2) from the current directory, without flags.
+pub fn link(old: &CStr, new: &CStr) -> Result<(), Errno> {
+    // SAFETY: both paths are NUL-terminated and outlive the call.
+    checked(unsafe { libc::syscall(libc::SYS_linkat, CWD, old.as_ptr(), CWD, new.as_ptr(), 0) }).map(drop)
+}
+
+/// renameat2(2) from the current directory.
+pub fn rename(old: &CStr, new: &CStr, flags: c_uint) -> Result<(), Errno> {
+    // SAFETY: both paths are NUL-terminated and outlive the call.
+    checked(unsafe { libc::syscall(libc::SYS_renameat2, CWD, old.as_ptr(), CWD, new.as_ptr(), flags) }).map(drop)
+}
+
+/// fchmodat(2), the system call without flags, from the current directory.
+pub fn chmod(path: &CStr, mode: c_uint) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_fchmodat, CWD, path.as_ptr(), mode) }).map(drop)
+}
+
+/// statx(2) with the basic fields and the birth time asked for.
+pub fn statx(dir: RawFd, path: &CStr, flags: c_int) -> Result<Stat, Errno> {
+    let mut out = MaybeUninit::<libc::statx>::zeroed();
+    let mask = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
+    // SAFETY: the path is NUL-terminated; `out` has room for one struct statx.
+    checked(unsafe { libc::syscall(libc::SYS_statx, dir, path.as_ptr(), flags, mask, out.as_mut_ptr()) })?;
+    // SAFETY: all zeroes is a valid struct statx, and the kernel has filled in what it knows.
+    let s = unsafe { out.assume_init() };
+    let time = |t: libc::statx_timestamp| Time { sec: t.tv_sec, nsec: t.tv_nsec };
+    Ok(Stat {
+        kind: kind_of_mode(u32::from(s.stx_mode)),
+        mode: s.stx_mode & 0o7777,
+        uid: s.stx_uid,
+        gid: s.stx_gid,
+        nlink: s.stx_nlink,
+        size: s.stx_size,
+        rdev: (s.stx_rdev_major, s.stx_rdev_minor),
+        ino: s.stx_ino,
+        dev: (s.stx_dev_major, s.stx_dev_minor),
+        atime: time(s.stx_atime),
+        mtime: time(s.stx_mtime),
+        ctime: time(s.stx_ctime),
+    })
+}
+
+fn kind_of_mode(mode: u32) -> Kind {
+    match mode & libc::S_IFMT {
+        libc::S_IFDIR => Kind::Dir,
+        libc::S_IFREG => Kind::File,
+        libc::S_IFLNK => Kind::Symlink,
+        libc::S_IFIFO => Kind::Fifo,
+        libc::S_IFSOCK => Kind::Socket,
+        libc::S_IFCHR => Kind::Char,
+        libc::S_IFBLK => Kind::Block,
+        _ => Kind::Unknown,
+    }
+}
+
+/// getdents64(2); 0 at the end.
+pub fn getdents(fd: RawFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: pointer and length are those of a live, writable slice.
+    checked(unsafe { libc::syscall(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len()) }).map(|n| n as usize)
+}
+
+// ---- the look at trees ------------------------------------------------------------------------
+
+/// llistxattr(2): names, each ended by NUL.
+pub fn llistxattr(path: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the path is NUL-terminated; pointer and length are those of a live, writable slice.
+    checked(unsafe { libc::syscall(libc::SYS_llistxattr, path.as_ptr(), buffer.as_mut_ptr(), buffer.len()) })
+        .map(|n| n as usize)
+}
+
+/// lgetxattr(2).
+pub fn lgetxattr(path: &CStr, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let len = buffer.len();
+    // SAFETY: both strings are NUL-terminated; pointer and length are those of a writable slice.
+    checked(unsafe { libc::syscall(libc::SYS_lgetxattr, path.as_ptr(), name.as_ptr(), buffer.as_mut_ptr(), len) })
+        .map(|n| n as usize)
+}
+
+/// fchdir(2).
+pub fn fchdir(fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: takes a number only.
+    checked(unsafe { libc::syscall(libc::SYS_fchdir, fd.as_raw_fd()) }).map(drop)
+}
+
+/// chroot(2) into the current directory.
+pub fn chroot_here() -> Result<(), Errno> {
+    // SAFETY: the path is a NUL-terminated constant.
+    checked(unsafe { libc::syscall(libc::SYS_chroot, c".".as_ptr()) }).map(drop)
+}
+
+/// openat2(2) of a directory as a place (`O_PATH`), beneath `dir` and through no symlink.
+pub fn open_beneath(dir: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
+    // SAFETY: all zeroes is a valid struct open_how.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64;
+    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
+    let size = size_of::<libc::open_how>();
+    // SAFETY: the path is NUL-terminated, `how` is live and its size is given.
+    let fd = unsafe { libc::syscall(libc::SYS_openat2, dir.as_raw_fd(), path.as_ptr(), &raw const how, size) };
+    let fd = checked(fd)?;
+    // SAFETY: the kernel has just made this descriptor and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// clock_gettime(2), served by the vDSO.
+pub fn clock(id: libc::clockid_t) -> Time {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `t` has room for one timespec; both clocks in use exist on every Linux.
+    unsafe { libc::clock_gettime(id, &raw mut t) };
+    Time { sec: t.tv_sec, nsec: t.tv_nsec as u32 }
+}
+
+// ---- processes --------------------------------------------------------------------------------
+
+/// Which side of a fork one is on.
+#[derive(Debug, Clone, Copy)]
+pub enum Forked {
+    /// The one that forked; this is its child's process id.
+    Parent(i32),
+    /// The new process.
+    Child,
+}
+
+/// fork(2). Only for a process with one thread.
+pub fn fork() -> Result<Forked, Errno> {
+    // SAFETY: the caller has a single thread, so the child may do anything its parent could.
+    match checked(c_long::from(unsafe { libc::fork() }))? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid as i32)),
+    }
+}
+
+/// unshare(2).
+pub fn unshare(flags: c_int) -> Result<(), Errno> {
+    // SAFETY: only ever without CLONE_FILES and CLONE_VM, so no descriptor or memory changes hands.
+    checked(unsafe { libc::syscall(libc::SYS_unshare, flags) }).map(drop)
+}
+
+/// Gives up root for good: no groups, then these ids. Only for a process with one thread.
+pub fn drop_ids(uid: u32, gid: u32) -> Result<(), Errno> {
+    // SAFETY: an empty list of groups needs no memory.
+    checked(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) })?;
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
+}
+
+/// Makes this process's `/proc` files its own again after a change of ids.
+pub fn set_dumpable() -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).map(drop)
+}
+
+/// Has the kernel kill this process when the *thread* that forked it ends.
+pub fn die_with_parent() -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) }).map(drop)
+}
+
+/// Ends the whole process at once, whatever its other threads are doing.
+pub fn exit_now(status: c_int) -> ! {
+    // SAFETY: does not return and touches no memory.
+    unsafe { libc::_exit(status) }
+}
+
+/// waitpid(2) for any child that has ended (`None`: there are children, but none has) or, with
+/// `block`, for the given one. Gives the process id and the raw status.
+pub fn wait_child(pid: i32, block: bool) -> Result<Option<(i32, i32)>, Errno> {
+    let mut status = 0;
+    let flags = if block { 0 } else { libc::WNOHANG };
+    // SAFETY: `status` has room for one int.
+    let pid = checked(c_long::from(unsafe { libc::waitpid(pid, &raw mut status, flags) }))?;
+    Ok((pid != 0).then_some((pid as i32, status)))
+}
+
+/// Sends SIGKILL to everything else in this process id namespace. Only for its pid 1.
+pub fn kill_all_others() -> Result<(), Errno> {
+    if std::process::id() != 1 {
+        return Err(Errno::EPERM);
+    }
+    // SAFETY: takes numbers only; -1 reaches only this namespace, because we are its pid 1.
+    checked(c_long::from(unsafe { libc::kill(-1, libc::SIGKILL) })).map(drop)
+}
+
+fn child_signal() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: `set` has room for one sigset, which sigemptyset initialises.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
+        set.assume_init()
+    }
+}
+
+/// Blocks SIGCHLD in this thread and those it will start, for [`wait_child_signal`].
+pub fn block_child_signal() -> Result<(), Errno> {
+    let set = child_signal();
+    // SAFETY: `set` is a live sigset; the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        errno => Err(Errno(errno)),
+    }
+}
+
+/// Waits until some child ends or stops, or for at most `limit`.
+pub fn wait_child_signal(limit: Duration) {
+    let set = child_signal();
+    let limit =
+        libc::timespec { tv_sec: limit.as_secs() as libc::time_t, tv_nsec: libc::c_long::from(limit.subsec_nanos()) };
+    // SAFETY: `set` and `limit` are live; no siginfo is asked for. Running out of time is no error.
+    unsafe { libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const limit) };
+}
+
+/// Raises the limit of open files as far as it goes: deep trees are walked with one per level.
+pub fn raise_file_limit() -> Result<(), Errno> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` has room for one rlimit.
+    checked(c_long::from(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }))?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is a live rlimit.
+    checked(c_long::from(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })).map(drop)
+}
+
+/// Takes over a descriptor that the process was started with; marks it `O_CLOEXEC`.
+pub fn adopt(fd: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes numbers only.
+    checked(c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }))?;
+    // SAFETY: the descriptor exists, and by the worker protocol nothing else in here knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Lets the program that `command` starts inherit these descriptors, under their numbers.
+pub fn inherit(command: &mut Command, fds: [RawFd; 2]) {
+    let keep = move || {
+        for fd in fds {
+            // SAFETY: takes numbers only; async-signal-safe.
+            checked(c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }))
+                .map_err(|e| io::Error::from_raw_os_error(e.0))?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only calls fcntl and allocates nothing.
+    unsafe { command.pre_exec(keep) };
+}
+
+// ---- shared memory ----------------------------------------------------------------------------
+
+/// What worker and parent share: written before each step, readable after any death.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Page {
+    /// Number of the case (high half) and what it is doing (low half).
+    pub progress: AtomicU64,
+    /// Whether `status` holds something.
+    pub ended: AtomicU32,
+    /// Raw wait status of the worker's inner process, once it has ended.
+    pub status: AtomicU32,
+}
+
+/// Bytes of the shared page.
+pub const PAGE_SIZE: usize = 4096;
+
+/// A [`Page`] mapped from a memfd.
+#[derive(Debug)]
+pub struct Shared(NonNull<Page>);
+
+// SAFETY: the page holds nothing but atomics.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// Maps the page; the file must have at least [`PAGE_SIZE`] bytes.
+    pub fn map(fd: BorrowedFd<'_>) -> Result<Shared, Errno> {
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a fresh mapping at an address of the kernel's choosing.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), PAGE_SIZE, prot, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
+        if at == libc::MAP_FAILED {
+            return Err(Errno(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)));
+        }
+        NonNull::new(at.cast()).map(Shared).ok_or(Errno::EFAULT)
+    }
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Page;
+
+    fn deref(&self) -> &Page {
+        // SAFETY: mapped and page-aligned until drop; zeroes are valid atomics.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: this mapping was made by `map`, and no reference to it can outlive `self`.
+        unsafe { libc::munmap(self.0.as_ptr().cast(), PAGE_SIZE) };
+    }
+}

@@ -1,0 +1,125 @@
+//! The kernel's overlay filesystem, mounted detached: nothing ever shows in a mount table, and
+//! closing its root unmounts it.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+};
+
+use super::{Layers, MountFailure, Mounted, TakeDown, Target};
+use crate::exec::error::{Doing, ExecError, errno};
+use crate::exec::scratch::{Scratch, new_dir};
+use crate::exec::sys;
+use crate::trace::{MountError, Privilege};
+
+/// The kernel's overlay filesystem.
+#[derive(Debug)]
+pub(super) struct Kernel {
+    userxattr: bool,
+    /// Whether layers may be given one at a time (Linux 6.8).
+    one_by_one: bool,
+}
+
+impl Kernel {
+    /// Finds out how this kernel takes its layers, by mounting: from a detached tmpfs if it can, and
+    /// one by one if it can.
+    pub(super) fn probe(privilege: Privilege) -> Result<(Kernel, Scratch), ExecError> {
+        let mut refusal = None;
+        for detached in [true, false] {
+            let mut scratch = if detached { Scratch::detached()? } else { Scratch::attached()? };
+            for one_by_one in [true, false] {
+                let mut kernel = Kernel { userxattr: privilege == Privilege::Rootless, one_by_one };
+                match kernel.try_out(&mut scratch) {
+                    Ok(()) => return Ok((kernel, scratch)),
+                    Err(MountFailure::Broken(e)) => return Err(e),
+                    Err(MountFailure::Refused(e)) => refusal = Some(e),
+                }
+            }
+        }
+        let said = refusal.map_or_else(String::new, |e| format!("{} {}", e.errno, e.message));
+        Err(ExecError::unsupported(
+            format!("the kernel refuses a simple overlay mount on tmpfs: {}", said.trim_end()),
+            match privilege {
+                Privilege::Root => "run in the initial user namespace (a container's root may not write trusted.*)",
+                Privilege::Rootless => "rootless overlay mounts need Linux 5.11, and 6.6 for layers on tmpfs",
+            },
+        ))
+    }
+
+    fn try_out(&mut self, scratch: &mut Scratch) -> Result<(), MountFailure> {
+        let case = scratch.case_dir(drop)?;
+        for name in ["l0", "upper", "work"] {
+            new_dir(&case.fd, name)?;
+        }
+        sys::fchdir(case.fd.as_fd()).doing("entering the directory of a case")?;
+        let layers = Layers {
+            base: case.fd.as_fd(),
+            path: case.path.as_ref(),
+            lowers: &["l0".to_owned()],
+            upper: "upper",
+            work: "work",
+            options: &[],
+        };
+        self.mount(&layers).map(drop)
+    }
+
+    fn configure(&self, fs: &OwnedFd, layers: &Layers<'_>) -> rustix::io::Result<OwnedFd> {
+        if self.one_by_one {
+            for lower in layers.lowers {
+                fsconfig_set_string(fs, "lowerdir+", lower.as_str())?;
+            }
+        } else {
+            // Names of layers are ours and hold nothing that would need an escape.
+            fsconfig_set_string(fs, "lowerdir", layers.lowers.join(":"))?;
+        }
+        fsconfig_set_string(fs, "upperdir", layers.upper)?;
+        fsconfig_set_string(fs, "workdir", layers.work)?;
+        for option in layers.options {
+            match option.split_once('=') {
+                Some((key, value)) => fsconfig_set_string(fs, key, value)?,
+                None => fsconfig_set_flag(fs, option.as_str())?,
+            }
+        }
+        if self.userxattr {
+            fsconfig_set_flag(fs, "userxattr")?;
+        }
+        fsconfig_create(fs)?;
+        fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME)
+    }
+}
+
+impl Target for Kernel {
+    fn mount(&mut self, layers: &Layers<'_>) -> Result<Mounted, MountFailure> {
+        let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|e| match e {
+            rustix::io::Errno::NODEV => {
+                ExecError::unsupported("the kernel has no overlay filesystem", "run 'modprobe overlay'")
+            }
+            e => ExecError::unsupported(format!("fsopen(overlay) gives {}", errno(e)), "needs CAP_SYS_ADMIN"),
+        })?;
+        match self.configure(&fs, layers) {
+            Ok(root) => Ok(Mounted { root }),
+            Err(e) => Err(MountFailure::Refused(MountError { errno: errno(e), message: messages(&fs) })),
+        }
+    }
+
+    fn unmount(&mut self, mounted: Mounted, how: TakeDown<'_>) -> Result<(), ExecError> {
+        match how {
+            TakeDown::Now => drop(mounted),
+            TakeDown::Soon(reaper) => reaper.bury(mounted.root),
+        }
+        Ok(())
+    }
+}
+
+/// What the kernel has to say about a filesystem context: one message per read, until there is none.
+fn messages(fs: &OwnedFd) -> String {
+    let mut said = Vec::new();
+    let mut buffer = [0; 1024];
+    while let Ok(len @ 1..) = rustix::io::read(fs, &mut buffer) {
+        let text = String::from_utf8_lossy(&buffer[..len]);
+        // "e overlay: text": a letter for how bad it is, then the message.
+        said.push(text.get(2..).unwrap_or(&text).trim().to_owned());
+    }
+    said.join("; ")
+}

@@ -1,0 +1,118 @@
+//! Targets: what can be mounted. A target never interprets a step.
+//!
+//! Given layers and options it gives a root and takes it down again, so that every target gets
+//! identical system calls.
+
+mod command;
+mod kernel;
+mod plain;
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use super::config::TargetSpec;
+use super::error::ExecError;
+use super::reaper::Reaper;
+use super::scratch::Scratch;
+use crate::trace::{MountError, Privilege};
+
+/// What is to be mounted.
+#[derive(Debug)]
+pub(super) struct Layers<'a> {
+    /// The directory of the case, which is also the current directory.
+    pub(super) base: BorrowedFd<'a>,
+    /// Its absolute path, where it has one.
+    pub(super) path: Option<&'a PathBuf>,
+    /// Names in `base` of the lower layers, top-most first.
+    pub(super) lowers: &'a [String],
+    /// Name of the upper layer.
+    pub(super) upper: &'a str,
+    /// Name of the work directory.
+    pub(super) work: &'a str,
+    /// The options of the case, as written.
+    pub(super) options: &'a [String],
+}
+
+/// Something mounted.
+#[derive(Debug)]
+pub(super) struct Mounted {
+    /// Its root; for a detached mount closing this unmounts it.
+    pub(super) root: OwnedFd,
+}
+
+/// Why there is no mount.
+#[derive(Debug)]
+pub(super) enum MountFailure {
+    /// The target refused: a result.
+    Refused(MountError),
+    /// It could not be tried.
+    Broken(ExecError),
+}
+
+impl From<ExecError> for MountFailure {
+    fn from(e: ExecError) -> Self {
+        MountFailure::Broken(e)
+    }
+}
+
+/// How a mount is taken down.
+#[derive(Debug)]
+pub(super) enum TakeDown<'a> {
+    /// It is gone when the call returns.
+    Now,
+    /// Some time soon.
+    Soon(&'a Reaper),
+}
+
+/// Something that mounts.
+pub(super) trait Target: std::fmt::Debug {
+    /// Whether there is an upper layer and a work directory to look at.
+    fn has_upper(&self) -> bool {
+        true
+    }
+
+    /// Mounts these layers. The current directory is `layers.base`, the root the worker's home.
+    fn mount(&mut self, layers: &Layers<'_>) -> Result<Mounted, MountFailure>;
+
+    /// Takes the mount down. No descriptor, root or directory of it is in use any more.
+    fn unmount(&mut self, mounted: Mounted, how: TakeDown<'_>) -> Result<(), ExecError>;
+}
+
+/// A target and what it needs around it.
+pub(super) struct Provided {
+    /// The target.
+    pub(super) target: Box<dyn Target>,
+    /// Where its layers lie.
+    pub(super) scratch: Scratch,
+    /// Whether the worker must keep the system's root between cases, to start programs.
+    pub(super) needs_system: bool,
+}
+
+/// The target of this description, after finding out what the kernel can do.
+pub(super) fn provide(spec: &TargetSpec, privilege: Privilege) -> Result<Provided, ExecError> {
+    Ok(match spec {
+        TargetSpec::Kernel => {
+            let (target, scratch) = kernel::Kernel::probe(privilege)?;
+            Provided { target: Box::new(target), scratch, needs_system: false }
+        }
+        TargetSpec::Plain => {
+            Provided { target: Box::new(plain::Plain), scratch: Scratch::detached()?, needs_system: false }
+        }
+        TargetSpec::Command(template) => {
+            let target = command::Program::new(template)?;
+            Provided { target: Box::new(target), scratch: Scratch::attached()?, needs_system: true }
+        }
+    })
+}
+
+/// Options that name layers are ours to give: a case that has one could point the target elsewhere.
+pub(super) fn check_options(options: &[String]) -> Result<(), ExecError> {
+    const OURS: [&str; 7] = ["lowerdir", "lowerdir+", "datadir+", "upperdir", "workdir", "userxattr", "source"];
+    match options.iter().find(|o| OURS.contains(&o.split('=').next().unwrap_or(""))) {
+        None => Ok(()),
+        Some(option) => Err(ExecError::unsupported(
+            format!("mount option '{option}' is given by ovlcheck itself"),
+            "remove it from the case",
+        )),
+    }
+}
