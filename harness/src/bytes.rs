@@ -48,14 +48,27 @@ impl Bytes {
 
     /// Whether the text form needs no quotes: it stands for itself and ends at a blank.
     pub fn is_bare(&self) -> bool {
-        !self.0.is_empty()
-            && self.0.iter().all(|&b| {
-                b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b'+' | b'@' | b',' | b'~')
-            })
-            && self.0 != b"->"
-            && self.0[0] != b'@'
+        !self.0.is_empty() && self.0.iter().all(|&b| is_word_byte(b)) && self.0[0] != b'@'
+    }
+
+    /// The text form with quotes even where [`Bytes::is_bare`] needs none.
+    pub fn quoted(&self) -> Quoted<'_> {
+        Quoted(&self.0)
     }
 }
+
+/// Whether the byte may stand in a word without quotes.
+pub fn is_word_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b'+' | b'@' | b',' | b'~')
+}
+
+fn is_long_run(bytes: &[u8]) -> bool {
+    bytes.len() > 16 && bytes.iter().all(|&b| b == bytes[0])
+}
+
+/// Bytes to be shown in quotes; made by [`Bytes::quoted`].
+#[derive(Clone, Copy, Debug)]
+pub struct Quoted<'a>(&'a [u8]);
 
 impl From<&str> for Bytes {
     fn from(s: &str) -> Self {
@@ -85,33 +98,37 @@ impl fmt::Debug for Bytes {
 /// run of one byte longer than 16 is written `"a"*300`.
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.len() > 16 && self.0.iter().all(|&b| b == self.0[0]) {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) if self.is_bare() && !is_long_run(&self.0) => f.write_str(text),
+            _ => fmt::Display::fmt(&self.quoted(), f),
+        }
+    }
+}
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if is_long_run(self.0) {
             write_quoted(f, &self.0[..1])?;
             return write!(f, "*{}", self.0.len());
         }
-        if self.is_bare() {
-            for &b in &self.0 {
-                write!(f, "{}", b as char)?;
-            }
-            return Ok(());
-        }
-        write_quoted(f, &self.0)
+        write_quoted(f, self.0)
     }
 }
 
 fn write_quoted(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    f.write_str("\"")?;
+    use fmt::Write;
+    f.write_char('"')?;
     for &b in bytes {
         match b {
             b'"' => f.write_str("\\\"")?,
             b'\\' => f.write_str("\\\\")?,
             b'\n' => f.write_str("\\n")?,
             b'\t' => f.write_str("\\t")?,
-            0x20..=0x7e => write!(f, "{}", b as char)?,
+            0x20..=0x7e => f.write_char(b as char)?,
             _ => write!(f, "\\x{b:02x}")?,
         }
     }
-    f.write_str("\"")
+    f.write_char('"')
 }
 
 /// Text (lossless, `\xNN` escapes) where a person reads the format, raw bytes elsewhere.
@@ -160,23 +177,23 @@ pub fn unescape(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0;
     while at < text.len() {
-        if text[at] != b'\\' {
-            out.push(text[at]);
-            at += 1;
-            continue;
-        }
-        match *text.get(at + 1)? {
-            b'n' => out.push(b'\n'),
-            b't' => out.push(b'\t'),
-            b'x' => {
-                let hex = std::str::from_utf8(text.get(at + 2..at + 4)?).ok()?;
-                out.push(u8::from_str_radix(hex, 16).ok()?);
-                at += 2;
-            }
-            other @ (b'"' | b'\\') => out.push(other),
-            _ => return None,
-        }
-        at += 2;
+        let (byte, len) = if text[at] == b'\\' { unescape_one(&text[at..])? } else { (text[at], 1) };
+        out.push(byte);
+        at += len;
     }
     Some(out)
+}
+
+/// The byte that the escape at the start of `text` stands for, and the length of the escape; `None`
+/// when no known and complete escape is there.
+pub fn unescape_one(text: &[u8]) -> Option<(u8, usize)> {
+    let hex = |at: usize| char::from(*text.get(at)?).to_digit(16);
+    Some(match text.get(..2)? {
+        b"\\n" => (b'\n', 2),
+        b"\\t" => (b'\t', 2),
+        b"\\\"" => (b'"', 2),
+        b"\\\\" => (b'\\', 2),
+        b"\\x" => ((hex(2)? * 16 + hex(3)?) as u8, 4),
+        _ => return None,
+    })
 }

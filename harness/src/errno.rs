@@ -27,6 +27,13 @@ names! {
     ENOTSOCK, ECONNABORTED,
 }
 
+impl Errno {
+    /// The names of all error numbers that have one here.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        NAMES.iter().map(|(_, name)| *name)
+    }
+}
+
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match NAMES.iter().find(|(n, _)| *n == self.0) {

@@ -1,0 +1,316 @@
+//! Arbitrary cases for the properties of the language: every value the types allow and the language
+//! can hold, with names that look like its own words.
+
+use std::collections::HashSet;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::bytes::Bytes;
+use crate::case::{Case, Entry, ExpectedEntry, ExpectedKind, ExpectedTree, Layer, MAX_LOWERS, Node, NodeKind};
+use crate::errno::Errno;
+use crate::step::{Actor, Device, Expected, Op, OpenFlags, RenameFlags, SLOTS, Special, Step};
+use crate::trace::{Side, Time};
+
+/// Names of one directory entry, nasty ones among them.
+pub(super) fn name() -> impl Strategy<Value = Bytes> {
+    let words = select(vec![
+        "a",
+        "b",
+        "d",
+        "opaque",
+        "->",
+        "=",
+        "[",
+        "]",
+        "nlink=1",
+        "absent",
+        "uid=1",
+        "0644",
+        "1:3",
+        "dir",
+        "file",
+        "link",
+        "lower",
+        "upper",
+        "steps",
+        "expect",
+        "case",
+        "#a",
+        "# a",
+        "a#b",
+        "@",
+        "@opaque",
+        "@@",
+        "a b",
+        " ",
+        "\n",
+        "\t",
+        "\r",
+        "\"",
+        "\\",
+        "\\x41",
+        "é",
+        "...",
+        ".x",
+        "-",
+        "*",
+        "a*3",
+        "|",
+        "?",
+        "=?",
+        "~",
+        "x.y",
+        "ok",
+        "ENOENT",
+        "exact",
+        "O_RDWR|O_CREAT",
+        "RENAME_EXCHANGE",
+        "as=root",
+        "thread",
+        "user.a=b",
+        "{",
+        "$",
+    ]);
+    prop_oneof![
+        6 => words.prop_map(Bytes::from),
+        2 => vec(any::<u8>().prop_map(|b| if matches!(b, 0 | b'/') { 0xff } else { b }), 1..20)
+            .prop_filter("reserved", |n| n != b"." && n != b"..").prop_map(Bytes),
+        1 => (select(vec![b'a', b'"', b'\\', b' ', b'@', 0x80]), select(vec![16, 17, 254, 255]))
+            .prop_map(|(b, n)| Bytes(vec![b; n])),
+    ]
+}
+
+/// Clean relative paths.
+fn clean_path() -> impl Strategy<Value = Bytes> {
+    vec(name(), 1..4).prop_map(|names| Bytes(names.iter().map(Bytes::as_slice).collect::<Vec<_>>().join(&b'/')))
+}
+
+/// Paths as a system call may get them.
+fn raw_path() -> impl Strategy<Value = Bytes> {
+    let words = select(vec!["", ".", "..", "/", "//", "a//b/", "/d/../x", "./a", "d/"]);
+    prop_oneof![
+        4 => clean_path(),
+        2 => words.prop_map(Bytes::from),
+        1 => (select(vec![b'a', b'/', 0xfe]), select(vec![1usize, 256, 4095, 5000])).prop_map(|(b, n)| Bytes(vec![b; n])),
+        1 => vec(1u8.., 0..60).prop_map(Bytes),
+    ]
+}
+
+fn data() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        vec(any::<u8>(), 0..40).prop_map(Bytes),
+        (any::<u8>(), 0usize..6000).prop_map(|(b, n)| Bytes(vec![b; n])),
+        name(),
+    ]
+}
+
+fn device() -> impl Strategy<Value = Device> {
+    prop_oneof![
+        select(vec![Device::NULL, Device::ZERO, Device::FULL, Device::WHITEOUT]),
+        (0u32..256).prop_map(|minor| Device::new(0, minor).expect("listed")),
+    ]
+}
+
+fn time() -> impl Strategy<Value = Time> {
+    (any::<i64>(), prop_oneof![Just(0), Just(1), Just(500_000_000), 0u32..1_000_000_000])
+        .prop_map(|(sec, nsec)| Time { sec, nsec })
+}
+
+fn mode() -> impl Strategy<Value = u16> {
+    0u16..0o10000
+}
+
+fn xattr_name() -> impl Strategy<Value = Bytes> {
+    let words =
+        select(vec!["@opaque", "@origin", "@", "user.x", "user.a b", "uid", "opaque", "0644", "0.5", "x", ".a"]);
+    prop_oneof![words.prop_map(Bytes::from), name()]
+}
+
+fn xattr_value() -> impl Strategy<Value = Bytes> {
+    prop_oneof![Just(Bytes::from("y")), data()]
+}
+
+fn unique<T, K: std::hash::Hash + Eq>(items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
+    let mut seen = HashSet::new();
+    items.into_iter().filter(|item| seen.insert(key(item))).collect()
+}
+
+fn node() -> impl Strategy<Value = Node> {
+    let target = raw_path().prop_filter("empty", |t| !t.is_empty());
+    let kind = prop_oneof![
+        4 => Just(NodeKind::Dir),
+        2 => data().prop_map(NodeKind::File),
+        1 => target.prop_map(NodeKind::Symlink),
+        1 => Just(NodeKind::Fifo),
+        1 => Just(NodeKind::Socket),
+        1 => device().prop_map(NodeKind::Char),
+        1 => device().prop_map(NodeKind::Block),
+    ];
+    let xattrs = vec((xattr_name(), xattr_value()), 0..3);
+    let owner = (prop_oneof![Just(0), any::<u32>()], prop_oneof![Just(0), any::<u32>()]);
+    (kind, option::of(mode()), owner, option::of(time()), xattrs).prop_map(|(kind, mode, (uid, gid), time, xattrs)| {
+        let mut node = Node::new(kind);
+        if !matches!(node.kind, NodeKind::Symlink(_)) {
+            node.mode = mode.unwrap_or(node.mode);
+        }
+        node.time = time.unwrap_or(node.time);
+        Node { uid, gid, xattrs: unique(xattrs, |(name, _)| name.clone()), ..node }
+    })
+}
+
+/// Layers with any entries, also such as mean nothing.
+pub(super) fn tolerant_layer() -> impl Strategy<Value = Layer> {
+    let path = prop_oneof![1 => Just(Bytes::default()), 9 => clean_path(), 9 => select(vec!["a", "a/b", "d", "d/a"]).prop_map(Bytes::from)];
+    let link =
+        (clean_path(), clean_path()).prop_map(|(path, target)| Entry { path, node: Node::new(NodeKind::Link(target)) });
+    let entry = prop_oneof![5 => (path, node()).prop_map(|(path, node)| Entry { path, node }), 1 => link];
+    let links = vec((any::<prop::sample::Index>(), clean_path()), 0..3);
+    (vec(entry, 0..8), links).prop_map(|(mut entries, links)| {
+        for (index, path) in links {
+            if !entries.is_empty() {
+                let target = index.get(&entries).path.clone();
+                entries.push(Entry { path, node: Node::new(NodeKind::Link(target)) });
+            }
+        }
+        Layer { entries }
+    })
+}
+
+/// Layers without entries that mean nothing.
+fn layer() -> impl Strategy<Value = Layer> {
+    tolerant_layer().prop_map(|layer| {
+        let entries = super::entry::effective_entries(&layer).into_iter().map(|e| e.into_owned()).collect();
+        Layer { entries }
+    })
+}
+
+fn open_flags() -> impl Strategy<Value = OpenFlags> {
+    (0..4, any::<u8>()).prop_map(|(access, bits)| {
+        let named = OpenFlags::NAMES.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0);
+        OpenFlags(named.fold(access, |flags, (_, (bit, _))| flags | bit))
+    })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let special = prop_oneof![
+        Just(Special::Regular),
+        Just(Special::Fifo),
+        Just(Special::Socket),
+        device().prop_map(Special::Char),
+        device().prop_map(Special::Block),
+    ];
+    let rename_flags = (0u32..8).prop_map(RenameFlags);
+    let len = prop_oneof![any::<i64>(), 0i64..10];
+    let arguments = (
+        (0..SLOTS as u8, raw_path(), raw_path(), data()),
+        (open_flags(), rename_flags, special, mode().prop_map(u32::from), any::<u32>(), len),
+    );
+    (0..Op::ALL.len(), arguments).prop_map(
+        |(which, ((slot, path, new, data), (flags, how, node, mode, count, len)))| match Op::ALL[which] {
+            "open" => Op::Open { slot, path, flags, mode },
+            "close" => Op::Close { slot },
+            "read" => Op::Read { slot, len: count },
+            "write" => Op::Write { slot, data },
+            "truncate" => Op::Truncate { path, len },
+            "fstat" => Op::Fstat { slot },
+            "mkdir" => Op::Mkdir { path, mode },
+            "rmdir" => Op::Rmdir { path },
+            "mknod" => Op::Mknod { path, node, mode },
+            "symlink" => Op::Symlink { target: new, path },
+            "readlink" => Op::Readlink { path },
+            "link" => Op::Link { old: path, new },
+            "unlink" => Op::Unlink { path },
+            "rename" => Op::Rename { old: path, new, flags: how },
+            "chmod" => Op::Chmod { path, mode },
+            "stat" => Op::Stat { path },
+            "lstat" => Op::Lstat { path },
+            "list" => Op::List { path },
+            "remount" => Op::Remount,
+            "rotate" => Op::Rotate,
+            "drop-caches" => Op::DropCaches,
+            "observe" => Op::Observe,
+            other => panic!("no arbitrary values for operation {other}"),
+        },
+    )
+}
+
+/// Steps.
+pub(super) fn step() -> impl Strategy<Value = Step> {
+    let expect = prop_oneof![
+        Just(Expected::Ok),
+        any::<u64>().prop_map(Expected::Count),
+        data().prop_map(Expected::Bytes),
+        vec(name(), 0..4).prop_map(Expected::Names),
+        (1i32..4096).prop_map(|n| Expected::Errno(Errno(n))),
+    ];
+    (op(), option::of(expect)).prop_map(|(op, expect)| Step { actor: Actor::Root, thread: 0, op, expect })
+}
+
+fn expected_entry() -> impl Strategy<Value = ExpectedEntry> {
+    let target = raw_path().prop_filter("empty", |t| !t.is_empty());
+    let kind = prop_oneof![
+        Just(ExpectedKind::Dir),
+        option::of(data()).prop_map(ExpectedKind::File),
+        option::of(target).prop_map(ExpectedKind::Symlink),
+        Just(ExpectedKind::Fifo),
+        Just(ExpectedKind::Socket),
+        option::of(device()).prop_map(ExpectedKind::Char),
+        option::of(device()).prop_map(ExpectedKind::Block),
+        Just(ExpectedKind::Whiteout),
+    ];
+    let path = prop_oneof![1 => Just(Bytes::default()), 9 => clean_path()];
+    let xattrs = vec((xattr_name(), option::of(xattr_value())), 0..3);
+    let numbers = (option::of(mode()), option::of(any::<(u32, u32)>()), option::of(any::<u32>()), option::of(time()));
+    (path, option::weighted(0.9, kind), numbers, xattrs).prop_map(
+        |(path, kind, (mode, owner, nlink, mtime), xattrs)| {
+            let absent =
+                ExpectedEntry { path, kind, mode: None, owner: None, nlink: None, mtime: None, xattrs: Vec::new() };
+            match &absent.kind {
+                None => absent,
+                Some(kind) => {
+                    let mode = if matches!(kind, ExpectedKind::Symlink(_)) { mode.map(|_| 0o777) } else { mode };
+                    ExpectedEntry {
+                        mode,
+                        owner,
+                        nlink,
+                        mtime,
+                        xattrs: unique(xattrs, |(name, _)| name.clone()),
+                        ..absent
+                    }
+                }
+            }
+        },
+    )
+}
+
+fn expected_tree() -> impl Strategy<Value = ExpectedTree> {
+    let side = select(vec![Side::Merged, Side::Upper, Side::Work]);
+    (side, any::<bool>(), vec(expected_entry(), 0..5)).prop_map(|(side, exact, entries)| ExpectedTree {
+        side,
+        exact,
+        entries: unique(entries, |entry| entry.path.clone()),
+    })
+}
+
+fn case_of<L: Strategy<Value = Layer>>(layer: impl Fn() -> L) -> impl Strategy<Value = Case> {
+    let text = || prop_oneof!["[ -~]{1,30}", any::<String>().prop_map(|s| s.replace('\0', "")), "[a-z]+=[a-z:0-9]+"];
+    let option = text().prop_filter("empty", |o| !o.is_empty());
+    let title = prop_oneof![Just(String::new()), text(), Just("x".repeat(30)), Just("Größe \u{202e}\n".to_owned())];
+    let lowers = vec(layer(), 1..=MAX_LOWERS);
+    (title, vec(option, 0..3), lowers, layer(), vec(step(), 1..12), vec(expected_tree(), 0..3)).prop_map(
+        |(title, options, lowers, upper, steps, expect)| Case { title, options, lowers, upper, steps, expect },
+    )
+}
+
+/// Cases as a file may hold them.
+pub(super) fn case() -> impl Strategy<Value = Case> {
+    case_of(layer)
+}
+
+/// Cases with layers of any entries.
+pub(super) fn tolerant_case() -> impl Strategy<Value = Case> {
+    case_of(tolerant_layer)
+}

@@ -1,0 +1,389 @@
+//! How one argument is written and read: slots, paths, modes, flags, devices, numbers, times.
+//!
+//! Each form has its two directions side by side. Knows nothing of which step or entry uses it.
+
+use std::fmt;
+
+use super::ParseError;
+use super::hint::did_you_mean;
+use super::lex::{Kind, Line};
+use crate::bytes::Bytes;
+use crate::step::{self, Device, Special};
+use crate::trace::Time;
+
+/// An argument of an operation.
+pub(super) trait Field {
+    /// What it is in [`step::Op`].
+    type Value;
+    /// As the form of the operation names it: `PATH`, `[MODE]`.
+    const FORM: &'static str;
+    /// What a message calls it.
+    const WHAT: &'static str;
+    /// Whether it must be written.
+    const REQUIRED: bool = true;
+
+    /// Reads it; asked only when something is left of the line.
+    fn parse(line: &mut Line<'_>) -> Result<Self::Value, ParseError>;
+
+    /// The value of an argument that is not written; only asked when it is not required.
+    fn default_value() -> Option<Self::Value> {
+        None
+    }
+
+    /// Writes it after a blank; nothing when it has the value of one not written.
+    fn print(value: &Self::Value, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// `0` to `9`.
+pub(super) struct Slot;
+/// A path as the system call gets it.
+pub(super) struct Path;
+/// Bytes to write.
+pub(super) struct Data;
+/// A count of bytes.
+pub(super) struct Count;
+/// A size of a file, which may be negative.
+pub(super) struct Size;
+/// An octal mode.
+pub(super) struct Mode;
+/// An octal mode that may be left out, then 0.
+pub(super) struct OptionalMode;
+/// `O_RDWR|O_CREAT`.
+pub(super) struct OpenFlags;
+/// `RENAME_EXCHANGE`; may be left out.
+pub(super) struct RenameFlags;
+/// `fifo`, `char 1:3`.
+pub(super) struct NodeType;
+
+impl Field for Slot {
+    type Value = step::Slot;
+    const FORM: &'static str = "SLOT";
+    const WHAT: &'static str = "a slot";
+
+    fn parse(line: &mut Line<'_>) -> Result<step::Slot, ParseError> {
+        number(line, Self::WHAT, 0, step::SLOTS as i128 - 1)
+    }
+
+    fn print(value: &step::Slot, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {value}")
+    }
+}
+
+impl Field for Path {
+    type Value = Bytes;
+    const FORM: &'static str = "PATH";
+    const WHAT: &'static str = "a path";
+
+    fn parse(line: &mut Line<'_>) -> Result<Bytes, ParseError> {
+        word_without_nul(line, Self::WHAT)
+    }
+
+    fn print(value: &Bytes, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {value}")
+    }
+}
+
+impl Field for Data {
+    type Value = Bytes;
+    const FORM: &'static str = "DATA";
+    const WHAT: &'static str = "data";
+
+    fn parse(line: &mut Line<'_>) -> Result<Bytes, ParseError> {
+        line.word(Self::WHAT)
+    }
+
+    fn print(value: &Bytes, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {}", value.quoted())
+    }
+}
+
+impl Field for Count {
+    type Value = u32;
+    const FORM: &'static str = "LEN";
+    const WHAT: &'static str = "a length";
+
+    fn parse(line: &mut Line<'_>) -> Result<u32, ParseError> {
+        number(line, Self::WHAT, 0, u32::MAX.into())
+    }
+
+    fn print(value: &u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {value}")
+    }
+}
+
+impl Field for Size {
+    type Value = i64;
+    const FORM: &'static str = "LEN";
+    const WHAT: &'static str = "a length";
+
+    fn parse(line: &mut Line<'_>) -> Result<i64, ParseError> {
+        number(line, Self::WHAT, i64::MIN.into(), i64::MAX.into())
+    }
+
+    fn print(value: &i64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {value}")
+    }
+}
+
+impl Field for Mode {
+    type Value = u32;
+    const FORM: &'static str = "MODE";
+    const WHAT: &'static str = "an octal mode";
+
+    fn parse(line: &mut Line<'_>) -> Result<u32, ParseError> {
+        mode(line).map(u32::from)
+    }
+
+    fn print(value: &u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print_mode(*value, f)
+    }
+}
+
+impl Field for OptionalMode {
+    type Value = u32;
+    const FORM: &'static str = "[MODE]";
+    const WHAT: &'static str = Mode::WHAT;
+    const REQUIRED: bool = false;
+
+    fn parse(line: &mut Line<'_>) -> Result<u32, ParseError> {
+        Mode::parse(line)
+    }
+
+    fn default_value() -> Option<u32> {
+        Some(0)
+    }
+
+    fn print(value: &u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *value == 0 { Ok(()) } else { print_mode(*value, f) }
+    }
+}
+
+/// The access modes with their names. The fourth is Linux's own: the file can be neither read nor
+/// written, only asked about (open(2)).
+const ACCESS: &[(i32, &str)] = &[
+    (libc::O_RDONLY, "O_RDONLY"),
+    (libc::O_WRONLY, "O_WRONLY"),
+    (libc::O_RDWR, "O_RDWR"),
+    (libc::O_ACCMODE, "O_ACCMODE"),
+];
+
+impl Field for OpenFlags {
+    type Value = step::OpenFlags;
+    const FORM: &'static str = "FLAGS";
+    const WHAT: &'static str = "flags (`O_RDWR|O_CREAT`)";
+
+    fn parse(line: &mut Line<'_>) -> Result<step::OpenFlags, ParseError> {
+        let mut flags = 0;
+        let mut access = None;
+        flag_words(line, Self::WHAT, |line, at, word| {
+            if let Some((bits, name)) = ACCESS.iter().find(|(_, name)| *name == word) {
+                if let Some(first) = access.replace(*name) {
+                    return Err(line.error(at, format!("a second access mode after {first}")));
+                }
+                flags |= bits;
+            } else if let Some((bit, _)) = step::OpenFlags::NAMES.iter().find(|(_, name)| *name == word) {
+                flags |= bit;
+            } else {
+                let known = ACCESS.iter().chain(step::OpenFlags::NAMES).map(|(_, name)| *name);
+                return Err(line.error(at, format!("unknown flag `{word}`{}", did_you_mean(word, known))));
+            }
+            Ok(())
+        })?;
+        Ok(step::OpenFlags(flags))
+    }
+
+    fn print(value: &step::OpenFlags, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = value.0 & libc::O_ACCMODE;
+        let name = ACCESS.iter().find(|(bits, _)| *bits == access).map_or("", |(_, name)| name);
+        write!(f, " {name}")?;
+        let mut rest = value.0 & !libc::O_ACCMODE;
+        for (bit, name) in step::OpenFlags::NAMES {
+            if rest & bit == *bit {
+                write!(f, "|{name}")?;
+                rest &= !bit;
+            }
+        }
+        if rest == 0 { Ok(()) } else { write!(f, "|{rest:#x}") }
+    }
+}
+
+impl Field for RenameFlags {
+    type Value = step::RenameFlags;
+    const FORM: &'static str = "[FLAGS]";
+    const WHAT: &'static str = "flags (`RENAME_EXCHANGE`)";
+    const REQUIRED: bool = false;
+
+    fn parse(line: &mut Line<'_>) -> Result<step::RenameFlags, ParseError> {
+        let mut flags = 0;
+        flag_words(line, Self::WHAT, |line, at, word| {
+            let known = step::RenameFlags::NAMES;
+            let (bit, _) = known.iter().find(|(_, name)| *name == word).ok_or_else(|| {
+                let hint = did_you_mean(word, known.iter().map(|(_, name)| *name));
+                line.error(at, format!("unknown flag `{word}`{hint}"))
+            })?;
+            flags |= bit;
+            Ok(())
+        })?;
+        Ok(step::RenameFlags(flags))
+    }
+
+    fn default_value() -> Option<step::RenameFlags> {
+        Some(step::RenameFlags(0))
+    }
+
+    fn print(value: &step::RenameFlags, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = value.0;
+        let mut before = ' ';
+        for (bit, name) in step::RenameFlags::NAMES {
+            if rest & bit != 0 {
+                write!(f, "{before}{name}")?;
+                before = '|';
+                rest &= !bit;
+            }
+        }
+        if rest == 0 { Ok(()) } else { write!(f, "{before}{rest:#x}") }
+    }
+}
+
+impl Field for NodeType {
+    type Value = Special;
+    const FORM: &'static str = "regular|fifo|socket|char M:N|block M:N";
+    const WHAT: &'static str = "a node type (regular, fifo, socket, char M:N, block M:N)";
+
+    fn parse(line: &mut Line<'_>) -> Result<Special, ParseError> {
+        let node = match line.peek_bare() {
+            Some("regular") => Special::Regular,
+            Some("fifo") => Special::Fifo,
+            Some("socket") => Special::Socket,
+            Some("char") => {
+                line.skip();
+                return device(line).map(Special::Char);
+            }
+            Some("block") => {
+                line.skip();
+                return device(line).map(Special::Block);
+            }
+            _ => return Err(line.expected(Self::WHAT)),
+        };
+        line.skip();
+        Ok(node)
+    }
+
+    fn print(value: &Special, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match value {
+            Special::Regular => f.write_str(" regular"),
+            Special::Fifo => f.write_str(" fifo"),
+            Special::Socket => f.write_str(" socket"),
+            Special::Char(device) => write!(f, " char {device}"),
+            Special::Block(device) => write!(f, " block {device}"),
+        }
+    }
+}
+
+/// As a case writes it: `1:3`.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major(), self.minor())
+    }
+}
+
+/// As a case writes it: seconds, and a fraction that counts forward from them.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.sec)?;
+        if self.nsec == 0 {
+            return Ok(());
+        }
+        let digits = format!("{:09}", self.nsec);
+        write!(f, ".{}", digits.trim_end_matches('0'))
+    }
+}
+
+/// Reads words joined by `|`.
+fn flag_words(
+    line: &mut Line<'_>,
+    what: &str,
+    mut take: impl FnMut(&Line<'_>, usize, &str) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
+    loop {
+        let word = line.peek_bare().ok_or_else(|| line.expected(what))?;
+        take(line, line.at(), word)?;
+        line.skip();
+        if !line.take_mark('|') {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads a word that the kernel gets as a C string.
+pub(super) fn word_without_nul(line: &mut Line<'_>, what: &str) -> Result<Bytes, ParseError> {
+    let at = line.at();
+    let word = line.word(what)?;
+    if word.0.contains(&0) {
+        return Err(line.error(at, format!("{what} cannot hold a NUL byte")));
+    }
+    Ok(word)
+}
+
+/// Reads a decimal number of this range.
+pub(super) fn number<T: TryFrom<i128>>(line: &mut Line<'_>, what: &str, min: i128, max: i128) -> Result<T, ParseError> {
+    let what = format_args!("{what} ({min} to {max})");
+    let word = line.peek_bare().ok_or_else(|| line.expected(what))?;
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    let is_plain = digits.bytes().all(|b| b.is_ascii_digit()) && (word == "0" || !digits.starts_with('0'));
+    let value = word.parse::<i128>().ok().filter(|n| is_plain && (min..=max).contains(n));
+    let value = value.and_then(|n| T::try_from(n).ok()).ok_or_else(|| line.expected(what))?;
+    line.skip();
+    Ok(value)
+}
+
+/// Reads an octal mode.
+pub(super) fn mode(line: &mut Line<'_>) -> Result<u16, ParseError> {
+    let what = "an octal mode (00 to 07777)";
+    let word = line.peek_bare().ok_or_else(|| line.expected(what))?;
+    let digits = word.strip_prefix('0').filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
+    let value = digits.and_then(|d| u16::from_str_radix(d, 8).ok()).filter(|mode| *mode <= 0o7777);
+    let value = value.ok_or_else(|| line.expected(what))?;
+    line.skip();
+    Ok(value)
+}
+
+/// Writes an octal mode after a blank.
+pub(super) fn print_mode(mode: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, " 0{mode:03o}")
+}
+
+/// Reads `MAJOR:MINOR`.
+pub(super) fn device(line: &mut Line<'_>) -> Result<Device, ParseError> {
+    let at = line.at();
+    let what = "a device number (`1:3`)";
+    if !line.has_mark_after_next(':') {
+        return Err(line.expected(what));
+    }
+    let major = number(line, "a major number", 0, u32::MAX.into())?;
+    line.skip();
+    if !line.is_joined() {
+        return Err(line.expected("a minor number"));
+    }
+    let minor = number(line, "a minor number", 0, u32::MAX.into())?;
+    Device::new(major, minor).map_err(|refused| line.error(at, refused.to_string()))
+}
+
+/// Reads seconds with up to nine digits of a fraction.
+pub(super) fn time(line: &mut Line<'_>) -> Result<Time, ParseError> {
+    let what = "a time (seconds since 1970, `1000000000.5`)";
+    let word = match line.peek().map(|t| &t.kind) {
+        Some(Kind::Bare(word)) => *word,
+        _ => return Err(line.expected(what)),
+    };
+    let (sec, fraction) = word.split_once('.').unwrap_or((word, "0"));
+    // The fraction counts forward from the seconds, so `-0.5` would not be what it seems.
+    let sec_ok = sec != "-0" && sec.strip_prefix('-').unwrap_or(sec).bytes().all(|b| b.is_ascii_digit());
+    let fraction_ok = (1..=9).contains(&fraction.len()) && fraction.bytes().all(|b| b.is_ascii_digit());
+    let parsed = match (sec_ok && fraction_ok, sec.parse::<i64>(), format!("{fraction:0<9}").parse::<u32>()) {
+        (true, Ok(sec), Ok(nsec)) => Time { sec, nsec },
+        _ => return Err(line.expected(what)),
+    };
+    line.skip();
+    Ok(parsed)
+}
