@@ -181,11 +181,15 @@ fn environment(config: &WorkerConfig) -> Environment {
         // No such module, or no sysfs: then there are no parameters to tell.
         .unwrap_or_default();
     module.sort();
+    let links = ["protected_fifos", "protected_hardlinks", "protected_regular", "protected_symlinks"];
+    let setting = |name: &&str| Some((format!("fs.{name}"), text(format!("/proc/sys/fs/{name}").as_ref())?));
+    let sysctl = links.iter().filter_map(setting).collect();
     Environment {
         privilege: config.privilege,
         target: config.target.name().to_owned(),
         kernel: text("/proc/sys/kernel/osrelease".as_ref()).unwrap_or_default(),
         filesystem: scratch::FILESYSTEM.to_owned(),
         module,
+        sysctl,
     }
 }
