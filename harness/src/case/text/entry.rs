@@ -155,7 +155,8 @@ impl fmt::Display for PathText<'_> {
     }
 }
 
-/// The entries, one per line, without those that mean nothing: see [`effective_entries`].
+/// The entries, one per line. What means nothing (see [`Layer::resolved`]) is left out, the rest makes
+/// the same layer, so what is written can always be read.
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         effective_entries(self).iter().try_for_each(|entry| writeln!(f, "{entry}"))

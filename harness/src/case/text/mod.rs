@@ -9,7 +9,7 @@
 //! ```
 //! # let text = r#"
 //! case "a deleted file leaves a whiteout"
-//! option redirect_dir=off                  # zero or more lines
+//! option index=off                         # zero or more lines
 //! lower                                    # one or more sections, the top-most layer first
 //!   dir d 02755 uid=1 gid=2
 //!   file d/a 0600 "hello\n" time=1000000000.5
@@ -33,12 +33,12 @@
 //!   list d = [m]
 //!   observe
 //! expect merged exact
-//!   dir . 0700
+//!   dir . 0755                             # the root of the upper
 //!   dir d 02755 uid=1 gid=2
 //!   dir d/m
-//!   file h "abclo\n" nlink=1
+//!   file h "hello\n"                       # copying up d/a broke the link
 //!   dir o
-//!   file x user.foo="bar"
+//!   file x user.foo="bar" nlink=1
 //!   symlink s -> d/a
 //!   char null 1:3
 //!   fifo p
