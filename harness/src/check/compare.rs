@@ -30,6 +30,8 @@ impl Diff {
 pub(super) struct Known {
     pub spans: Spans,
     pub bindings: Bindings,
+    /// No overlay: private xattrs are ordinary ones.
+    pub plain: bool,
     /// `st_dev` of the merged side, by mount.
     pub merged_dev: Option<(u32, u32)>,
 }
@@ -127,7 +129,7 @@ impl Known {
         let ignored = |name: &[u8]| IGNORED_XATTRS.iter().any(|i| i.as_bytes() == name);
         let mut rest = seen.iter().filter(|(n, _)| !ignored(n)).peekable();
         for (name, value) in &disk[ino].xattrs {
-            if merged && name.first() == Some(&b'@') || ignored(name) {
+            if merged && !self.plain && name.first() == Some(&b'@') || ignored(name) {
                 continue;
             }
             if let Some((extra, value)) = rest.next_if(|(n, _)| n < name) {

@@ -26,7 +26,7 @@ pub struct Judgement {
 /// Judges a trace of `case`. With a `fault`, the model is wrong in that one clause.
 pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
     let context = Context::of(&trace.environment);
-    let mut known = Known::default();
+    let mut known = Known { plain: context.view == View::Plain, ..Known::default() };
     known.spans.push(trace.setup);
     known.spans.push(trace.mounted);
     let mut judge = Judge { model: Model::new(case, context, fault), known, case, trace, checked: 0, changed: 0 };
@@ -101,8 +101,12 @@ impl Judge<'_> {
         let looks = Span { from: record.span.from, to: self.looked_until(index) };
         let looks = self.known.spans.push(looks);
         self.model.at(looks);
+        let mut after_merged = false;
         for footprint in &record.footprint {
-            self.footprint(place, footprint)?;
+            // What follows a merged look on the upper side is the path's directory, opened as one.
+            let directory = after_merged && footprint.side == Side::Upper;
+            after_merged = footprint.side == Side::Merged && !footprint.path.is_empty();
+            self.footprint(place, footprint, directory)?;
         }
         match &record.observation {
             Some(observation) => self.observe(place, observation),
@@ -150,18 +154,19 @@ impl Judge<'_> {
         Ok(())
     }
 
-    fn footprint(&mut self, place: Place, footprint: &Footprint) -> Verdict {
+    fn footprint(&mut self, place: Place, footprint: &Footprint, directory: bool) -> Verdict {
         let oracle = Oracle::Footprint(footprint.side);
         let merged = footprint.side == Side::Merged;
         let look = if merged {
             self.model.look_merged(&footprint.path).map(|(_, look)| look)
         } else {
             let upper = self.model.upper;
-            self.model.disk_at(upper, &footprint.path).map(|ino| Look {
-                attributes: ino,
-                number: ino,
-                nlink: self.model.disk[ino].nlink,
-            })
+            let found = if directory {
+                self.model.disk_dir_at(upper, &footprint.path)
+            } else {
+                self.model.disk_at(upper, &footprint.path)
+            };
+            found.map(|ino| Look { attributes: ino, number: ino, nlink: self.model.disk[ino].nlink })
         };
         let suspect = look.ok().and_then(|l| self.model.disk[l.attributes].by);
         let diff = match (look, &footprint.seen) {

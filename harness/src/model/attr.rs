@@ -36,7 +36,9 @@ impl Model {
             0
         };
         let resized = self.disk.resize(ino, len, fill);
-        if resized || !self.rules.holds(Clause::FsTruncateSame) {
+        // Before 6.13 a size that stays the same dates nothing on tmpfs.
+        let dated = self.context.kernel >= (6, 13);
+        if resized || self.rules.holds(Clause::FsTruncateSame) == dated {
             self.disk.date_data(&mut self.rules, ino);
         }
         Ok(())

@@ -93,6 +93,17 @@ impl Model {
         Ok(self.list_dentry(id))
     }
 
+    /// The directory at a clean path below one of the disk, as `openat2` with `O_DIRECTORY` and
+    /// `RESOLVE_NO_SYMLINKS` finds it.
+    pub(crate) fn disk_dir_at(&self, root: Ino, path: &[u8]) -> Result<Ino, Errno> {
+        let ino = self.disk_at(root, path)?;
+        match self.disk[ino].body.kind() {
+            Kind::Dir => Ok(ino),
+            Kind::Symlink => Err(Errno::ELOOP),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
     /// The inode at a clean path below a directory of the disk, as `openat2` with
     /// `RESOLVE_NO_SYMLINKS` finds it.
     pub(crate) fn disk_at(&self, root: Ino, path: &[u8]) -> Result<Ino, Errno> {
