@@ -14,6 +14,7 @@ impl Model {
         self.copy_up(id, Copy::Data)?;
         let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
         self.disk.set_mode(&mut self.rules, ino, (mode & 0o7777) as u16);
+        self.copy_attr(id);
         Ok(())
     }
 
@@ -29,18 +30,19 @@ impl Model {
         self.note_broken_link(id);
         self.copy_up(id, Copy::Data)?;
         let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
-        self.drop_suid(ino);
+        self.drop_suid(id);
         let fill = if len > self.disk.data(ino).len() as u64 && !self.rules.holds(Clause::VfsTruncateExtends) {
             b'x'
         } else {
             0
         };
         let resized = self.disk.resize(ino, len, fill);
-        // Before 6.13 a size that stays the same dates nothing on tmpfs.
-        let dated = self.context.kernel >= (6, 13);
+        // Cutting at the same size still cuts the storage behind it, which dates the file.
+        let dated = self.disk.is_stored(ino);
         if resized || self.rules.holds(Clause::FsTruncateSame) == dated {
             self.disk.date_data(&mut self.rules, ino);
         }
+        self.copy_attr(id);
         Ok(())
     }
 }

@@ -113,7 +113,7 @@ clauses! {
     FsDirTime = "FS-01.dirtime", Contract, "Adding or removing a name dates the directory's mtime and ctime.", "mm/shmem.c";
     FsCtime = "FS-01.ctime", Contract, "Changing attributes, links, names or xattrs of a node dates its ctime.", "mm/shmem.c, fs/libfs.c simple_rename_timestamp";
     FsWriteTime = "FS-01.mtime", Contract, "Writing data or changing the size dates mtime and ctime.", "mm/shmem.c, fs/inode.c file_update_time";
-    FsTruncateSame = "FS-01.same", Linux, "truncate(2) to the same size dates mtime and ctime; before 6.13 it dates nothing on tmpfs.", "fs/open.c vfs_truncate, mm/shmem.c shmem_setattr";
+    FsTruncateSame = "FS-01.same", Linux, "truncate(2) to the same size dates a file that has storage, and no other, on tmpfs.", "mm/shmem.c shmem_setattr, shmem_truncate_range";
     FsDirLinks = "FS-02.dirlinks", Linux, "A directory has two links and one for each subdirectory.", "mm/shmem.c";
     FsLinks = "FS-02.links", Contract, "A node has as many links as names.", "mm/shmem.c";
     FsSetgid = "FS-03.setgid", Contract, "What is made in a setgid directory takes its group, and a directory also its setgid bit (PRM-06).", "fs/inode.c inode_init_owner";

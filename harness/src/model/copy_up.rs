@@ -98,6 +98,12 @@ impl Model {
             self.disk.create(&mut self.rules, work, TEMP, body, mounter)
         };
 
+        // Data is copied from the first page that has storage, holes behind it included.
+        if let (Body::File(data), Some(first)) = (&self.disk[temp].body, source.pages.iter().position(|p| *p)) {
+            let len = data.len();
+            self.disk.store(temp, first * super::disk::PAGE, len);
+        }
+
         // `ovl_copy_up_metadata`
         self.copy_xattrs(lower, temp);
         self.set_origin(lower, temp, kind);

@@ -178,6 +178,7 @@ impl Model {
         }
         let node = Node {
             kind: self.disk[ino].body.kind(),
+            mode: self.disk[ino].mode,
             upper: Some(ino),
             lowers: Vec::new(),
             by_lower: false,

@@ -94,9 +94,14 @@ pub struct Inode {
     pub ctime: Stamp,
     /// Xattrs; private ones start with `@`.
     pub xattrs: BTreeMap<Bytes, XattrValue>,
+    /// Which pages of a regular file have storage; the rest are holes.
+    pub pages: Vec<bool>,
     /// The clause that last changed it: the suspect when it is seen to differ.
     pub by: Option<Clause>,
 }
+
+/// Size of a page.
+pub const PAGE: usize = 4096;
 
 impl Inode {
     /// The names, if it is a directory.
@@ -171,7 +176,19 @@ impl Disk {
         let Owner { uid, gid, mode } = owner;
         let (atime, mtime, ctime) = (self.now, self.now, self.now);
         let by = rules.in_play().last().copied();
-        self.inodes.push(Inode { body, mode, uid, gid, nlink, atime, mtime, ctime, xattrs: BTreeMap::new(), by });
+        self.inodes.push(Inode {
+            body,
+            mode,
+            uid,
+            gid,
+            nlink,
+            atime,
+            mtime,
+            ctime,
+            xattrs: BTreeMap::new(),
+            pages: Vec::new(),
+            by,
+        });
         ino
     }
 
@@ -310,6 +327,7 @@ impl Disk {
             None => {
                 self.erase(dir, name);
                 self.links(rules, ino, -1);
+                self.date_ctime(rules, ino);
             }
         }
         self.date_dir(rules, dir);
@@ -359,11 +377,13 @@ impl Disk {
                 self.links(rules, old_dir, -1);
                 self.links(rules, new_dir, 1);
             }
-            if is_dir && old_dir == new_dir {
-                // Gains and loses it at once.
-            }
             if swap == Swap::Whiteout {
-                let whiteout = self.alloc(rules, Body::Char(0, 0), whiteout_owner);
+                // Made in the directory itself, so a setgid directory gives it its group.
+                let mut owner = whiteout_owner;
+                if self[old_dir].mode & 0o2000 != 0 && rules.holds(Clause::FsSetgid) {
+                    owner.gid = self[old_dir].gid;
+                }
+                let whiteout = self.alloc(rules, Body::Char(0, 0), owner);
                 self.inodes[whiteout as usize].nlink = 1;
                 self.insert(old_dir, old_name, whiteout);
             }
@@ -416,9 +436,25 @@ impl Disk {
         }
     }
 
-    /// Replaces the data without dating anything (copy-up sets the times itself).
-    pub fn set_data(&mut self, ino: Ino, data: Rc<Vec<u8>>) {
+    fn set_data(&mut self, ino: Ino, data: Rc<Vec<u8>>) {
         self.inodes[ino as usize].body = Body::File(data);
+    }
+
+    /// Gives storage to the pages from byte `from` up to byte `to`.
+    pub fn store(&mut self, ino: Ino, from: usize, to: usize) {
+        let pages = &mut self.inodes[ino as usize].pages;
+        let (first, end) = (from / PAGE, to.div_ceil(PAGE));
+        if pages.len() < end {
+            pages.resize(end, false);
+        }
+        if first < end {
+            pages[first..end].fill(true);
+        }
+    }
+
+    /// Whether a regular file has any storage.
+    pub fn is_stored(&self, ino: Ino) -> bool {
+        self[ino].pages.contains(&true)
     }
 
     /// Dates a change of data or size.
@@ -442,6 +478,7 @@ impl Disk {
         }
         buffer[at..at + bytes.len()].copy_from_slice(bytes);
         self.set_data(ino, data);
+        self.store(ino, at, at + bytes.len());
         self.date_data(rules, ino);
     }
 
@@ -453,6 +490,7 @@ impl Disk {
         }
         Rc::make_mut(&mut data).resize(len as usize, extend_with);
         self.set_data(ino, data);
+        self.inodes[ino as usize].pages.truncate((len as usize).div_ceil(PAGE));
         true
     }
 }

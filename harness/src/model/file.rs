@@ -165,18 +165,10 @@ impl Model {
     /// `handle_truncate`: size 0, and dated now even if it was 0 before.
     fn truncate_open(&mut self, id: DentryId) {
         let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return };
-        self.drop_suid(ino);
+        self.drop_suid(id);
         self.disk.resize(ino, 0, 0);
         self.disk.date_data(&mut self.rules, ino);
-    }
-
-    /// Clears setuid and setgid as a write does.
-    pub(super) fn drop_suid(&mut self, ino: u32) {
-        let (mode, gid) = (self.disk[ino].mode, self.disk[ino].gid);
-        let kept = self.mode_after_write(mode, gid);
-        if kept != mode {
-            self.disk.set_mode(&mut self.rules, ino, kept);
-        }
+        self.copy_attr(id);
     }
 
     /// Closes what is in a slot, if anything.
@@ -277,8 +269,10 @@ impl Model {
                 let size = self.disk.data(ino).len() as u64;
                 let append = file.flags.has(libc::O_APPEND) && self.rules.holds(Clause::VfsAppend);
                 let at = if append { size } else { file.position };
-                self.drop_suid(ino);
+                self.copy_attr(file.dentry);
+                self.drop_suid(file.dentry);
                 self.disk.write(&mut self.rules, ino, at, data);
+                self.copy_attr(file.dentry);
                 self.advance(slot, at + data.len() as u64);
                 Ok(data.len() as u64)
             }

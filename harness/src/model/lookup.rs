@@ -185,8 +185,10 @@ impl Model {
         let whiteouts =
             is_dir && self.context.view == View::Overlay && (merged || self.disk[real].xattr("@origin").is_some());
         let impure = upper.is_some_and(|u| is_dir && self.disk[u].xattr("@impure") == Some(&XattrValue::known("y")));
+        let mode = self.disk[real].mode;
         self.cache.add_node(Node {
             kind,
+            mode,
             upper,
             lowers,
             by_lower,

@@ -54,6 +54,10 @@ impl Model {
                 }
                 ino
             };
+            if let Body::File(data) = &disk[ino].body {
+                let len = data.len();
+                disk.store(ino, 0, len);
+            }
             let inode = disk.raw(ino);
             inode.mode = if inode.body.kind() == Kind::Symlink { 0o777 } else { node.mode };
             (inode.uid, inode.gid) = (node.uid, node.gid);
@@ -77,6 +81,7 @@ impl Model {
         let lowers = self.lowers.iter().copied().enumerate().collect();
         self.cache = Cache::new(Node {
             kind: Kind::Dir,
+            mode: self.disk[root].mode,
             upper: Some(root),
             lowers: if overlay { lowers } else { Vec::new() },
             // The root's number is its upper's: it is never found by its lower (`ovl_get_root`).

@@ -45,6 +45,9 @@ pub struct Node {
     /// The lower inodes, top first, each with the index of its layer (0 is the top lower layer).
     /// For what is no directory: at most one, the copy-up origin.
     pub lowers: Vec<(usize, Ino)>,
+    /// `i_mode`: the real inode's mode when this was last copied. Two overlay inodes of one upper inode
+    /// go out of step (REN-14).
+    pub mode: u16,
     /// `OVL_CONST_INO`: known by its lower inode, so its number survives copy-up.
     pub by_lower: bool,
     /// `OVL_WHITEOUTS`: listings must merge because whiteouts may be in it.

@@ -2,6 +2,7 @@
 //! no mode bit stops, so what is left is what capabilities do not override.
 
 use super::Model;
+use super::clause::Clause;
 use super::overlay::DentryId;
 use crate::errno::Errno;
 
@@ -19,17 +20,28 @@ impl Model {
         if guarded && link.uid != 0 && link.uid != dir.uid { Err(Errno::EACCES) } else { Ok(()) }
     }
 
-    /// Mode after a write or truncate by the caller (`setattr_should_drop_suidgid`).
-    pub(super) fn mode_after_write(&mut self, mode: u16, gid: u32) -> u16 {
-        use super::clause::Clause;
+    /// Clears setuid and setgid as a write or truncate by the caller does
+    /// (`setattr_should_drop_suidgid`): which bits are there is read off the overlay inode, clearing
+    /// them is the upper filesystem's part.
+    pub(super) fn drop_suid(&mut self, id: DentryId) {
+        let Some(node) = self.cache.at(id) else { return };
+        let (mode, Some(ino)) = (node.mode, node.upper) else { return };
         if self.context.initial_capabilities() || mode & 0o6000 == 0 {
-            return mode;
+            return;
         }
-        let mut kept = mode & !0o4000;
-        // Without group execute the bit means locking and stays, for members of the group.
-        if mode & 0o2000 != 0 && (mode & 0o010 != 0 || gid != 0) {
-            kept &= !0o2000;
+        // Without group execute setgid means locking, and stays for members of the group.
+        let killed = mode & 0o4000 | if mode & 0o010 != 0 { mode & 0o2000 } else { 0 };
+        let real = self.disk[ino].mode;
+        if real & killed != 0 && self.rules.holds(Clause::VfsKillSuid) {
+            self.disk.set_mode(&mut self.rules, ino, real & !killed);
         }
-        if kept != mode && self.rules.holds(Clause::VfsKillSuid) { kept } else { mode }
+    }
+
+    /// Copies the upper inode's mode to the overlay inode (`ovl_copyattr`).
+    pub(super) fn copy_attr(&mut self, id: DentryId) {
+        if let Some(node) = self.cache.dentry(id).node {
+            let real = self.cache.node(node).real();
+            self.cache.node_mut(node).mode = self.disk[real].mode;
+        }
     }
 }

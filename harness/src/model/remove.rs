@@ -102,6 +102,9 @@ impl Model {
             }
             done
         };
+        if self.cache.at(id).is_some_and(|n| n.upper.is_some()) {
+            self.copy_attr(id);
+        }
         if result.is_ok() && self.cache.dentry(id).pins > 0 {
             self.rules.holds(Clause::FilOrphan);
         }

@@ -150,6 +150,10 @@ impl Model {
         let new_origin = self.cache.at(new).is_some_and(Node::has_origin);
         self.dir_modified(old_dir, old_origin || exchange && new_origin);
         self.dir_modified(new_dir, old_origin || new_origin);
+        self.copy_attr(old);
+        if !self.is_negative(new) && self.cache.at(new).is_some_and(|n| n.upper.is_some()) {
+            self.copy_attr(new);
+        }
         if exchange {
             self.cache.exchange(old, new);
         } else {
