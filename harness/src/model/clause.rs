@@ -177,7 +177,6 @@ clauses! {
     CupOriginHardlink = "CUP-14.hardlink", Format, "A copied-up file with several lower links stores no origin while index is off.", "copy_up.c ovl_do_copy_up";
     CupOriginEmpty = "CUP-14.empty", Format, "Where handles cannot be decoded the stored origin is empty (MNT-41, USR-03).", "copy_up.c ovl_get_origin_fh";
     CupOriginUser = "USR-05.special", Format, "With userxattr, symlinks and special files store no origin: user.* xattrs are not for them.", "copy_up.c ovl_set_origin_fh";
-    CupTruncEmpty = "CUP-16.trunc", Linux, "O_TRUNC copies no data up.", "copy_up.c ovl_copy_up_one";
     CupDevice = "CUP-18.device", Contract, "A copied-up device keeps its number, a symlink its target.", "copy_up.c ovl_copy_up_workdir";
 
     // Creation.

@@ -46,9 +46,7 @@ impl Model {
         }
         let parent = self.cache.dentry(id).parent;
         if parent != id {
-            if self.cache.at(parent).is_some_and(|n| n.upper.is_none()) {
-                self.rules.holds(Clause::CupAncestors);
-            }
+            self.must_copy_up(parent, Clause::CupAncestors)?;
             self.copy_up(parent, Copy::Data)?;
         }
         self.copy_up_one(parent, id, copy)
@@ -73,7 +71,7 @@ impl Model {
         let body = match &source.body {
             Body::Dir(_) => Body::dir(),
             Body::File(data) => Body::File(match copy {
-                Copy::Truncated if self.rules.holds(Clause::CupTruncEmpty) => Default::default(),
+                Copy::Truncated => Default::default(),
                 _ if source.body == Body::File(Default::default()) => data.clone(),
                 _ if self.rules.holds(Clause::CupData) => data.clone(),
                 _ => std::rc::Rc::new(vec![0; data.len()]),
@@ -119,6 +117,10 @@ impl Model {
 
         if kind == Kind::File {
             self.disk.link(&mut self.rules, temp, dest, &name);
+            // The copy has one name; the other lower names keep what they have (LNK-03).
+            if source.nlink > 1 && !self.rules.holds(Clause::LnkBroken) {
+                self.disk.raw(temp).nlink = source.nlink;
+            }
         } else {
             let work = self.work;
             let whiteout = Model::WHITEOUT_OWNER;

@@ -84,9 +84,7 @@ impl Model {
 
     /// Copies up the directory of a name that changes (CUP-05).
     pub(super) fn copy_up_parent(&mut self, dir: DentryId) -> Result<(), Errno> {
-        if self.cache.at(dir).is_some_and(|n| n.upper.is_none()) {
-            self.rules.holds(Clause::CupParent);
-        }
+        self.must_copy_up(dir, Clause::CupParent)?;
         self.copy_up(dir, Copy::Data)
     }
 
@@ -99,8 +97,7 @@ impl Model {
         if self.is_dir(old) {
             return Err(Errno::EISDIR);
         }
-        self.fire_copy_up(old, Clause::CupLink);
-        self.note_broken_link(old);
+        self.must_copy_up(old, Clause::CupLink)?;
         self.copy_up(old, Copy::Data)?;
         let dir = self.cache.dentry(id).parent;
         self.copy_up_parent(dir)?;
@@ -116,11 +113,11 @@ impl Model {
         Ok(())
     }
 
-    /// Fires `clause` if the object is still to be copied up.
-    pub(super) fn fire_copy_up(&mut self, id: DentryId, clause: Clause) {
-        if self.cache.at(id).is_some_and(|n| n.upper.is_none()) {
-            self.rules.holds(clause);
-        }
+    /// Fires `clause`, which demands the copy-up, if the object is still to be copied up. With the
+    /// clause's fault on there is no copy-up to go on with.
+    pub(super) fn must_copy_up(&mut self, id: DentryId, clause: Clause) -> Result<(), Errno> {
+        let lower = self.cache.at(id).is_some_and(|n| n.upper.is_none());
+        if lower && !self.rules.holds(clause) { Err(Errno::EROFS) } else { Ok(()) }
     }
 
     /// `ovl_create_upper` or `ovl_create_over_whiteout`, by what is at the name in the upper.
@@ -139,11 +136,14 @@ impl Model {
             ino = match new {
                 New::Object(body, owner) => self.disk.create(&mut self.rules, upper_dir, &name, body, owner),
                 New::Link(ino) => {
-                    self.rules.holds(Clause::LnkShared);
+                    let ino = self.shared(ino);
                     self.disk.link(&mut self.rules, ino, upper_dir, &name);
                     ino
                 }
             };
+            if is_dir && self.lower_whiteout(dir, &name) && !self.rules.holds(Clause::CreLowerWhiteout) {
+                self.disk.set_xattr(&mut self.rules, ino, "@opaque", XattrValue::known("y"));
+            }
             if is_dir && self.cache.at(dir).is_some_and(Node::is_merge) && !self.rules.holds(Clause::CreNoOpaque) {
                 self.disk.set_xattr(&mut self.rules, ino, "@opaque", XattrValue::known("y"));
             }
@@ -152,7 +152,7 @@ impl Model {
             ino = match new {
                 New::Object(body, owner) => self.disk.create(&mut self.rules, work, TEMP, body, owner),
                 New::Link(ino) => {
-                    self.rules.holds(Clause::LnkShared);
+                    let ino = self.shared(ino);
                     self.disk.link(&mut self.rules, ino, work, TEMP);
                     ino
                 }
@@ -212,12 +212,15 @@ impl Model {
         }
     }
 
-    /// Fires LNK-03 if copying this up breaks it off its lower hard links.
-    pub(super) fn note_broken_link(&mut self, id: DentryId) {
-        if let Some(node) = self.cache.at(id) {
-            if node.upper.is_none() && node.kind != Kind::Dir && self.disk[node.real()].nlink > 1 {
-                self.rules.holds(Clause::LnkBroken);
-            }
-        }
+    /// The inode that a hard link shares; another one like it while LNK-01's fault is on.
+    fn shared(&mut self, ino: Ino) -> Ino {
+        if self.rules.holds(Clause::LnkShared) { ino } else { self.disk.duplicate(ino) }
+    }
+
+    /// Whether the first lower layer that has the name holds a whiteout there.
+    fn lower_whiteout(&self, dir: DentryId, name: &[u8]) -> bool {
+        let lowers = self.cache.at(dir).map_or(&[][..], |n| &n.lowers);
+        let first = lowers.iter().find_map(|l| self.disk.child(l.1, name));
+        self.context.view == View::Overlay && first.is_some_and(|i| self.disk[i].is_char_whiteout())
     }
 }

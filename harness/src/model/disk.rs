@@ -192,6 +192,13 @@ impl Disk {
         ino
     }
 
+    /// Another inode like this one, without a name.
+    pub fn duplicate(&mut self, ino: Ino) -> Ino {
+        let copy = Inode { nlink: 0, ..self[ino].clone() };
+        self.inodes.push(copy);
+        (self.inodes.len() - 1) as Ino
+    }
+
     /// Direct access for what no rule dates: making the layers of a case.
     pub fn raw(&mut self, ino: Ino) -> &mut Inode {
         &mut self.inodes[ino as usize]

@@ -65,8 +65,7 @@ impl Model {
             let id = self.lookup(dir, &name)?;
             if self.is_negative(id) {
                 if !create {
-                    self.rules.holds(Clause::VfsMissing);
-                    return Err(Errno::ENOENT);
+                    return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
                 }
                 self.create_object(id, Body::File(Default::default()), mode)?;
                 created = true;
@@ -122,8 +121,7 @@ impl Model {
                 }
                 if flags.writes() || truncates {
                     let clause = if truncates && !flags.writes() { Clause::CupOpenTrunc } else { Clause::CupOpenWrite };
-                    self.rules.holds(clause);
-                    self.note_broken_link(id);
+                    self.must_copy_up(id, clause)?;
                     return self.copy_up(id, if truncates { Copy::Truncated } else { Copy::Data });
                 }
                 if !self.rules.holds(Clause::CupRead) {
@@ -165,7 +163,7 @@ impl Model {
     /// `handle_truncate`: size 0, and dated now even if it was 0 before.
     fn truncate_open(&mut self, id: DentryId) {
         let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return };
-        self.drop_suid(id);
+        self.drop_suid(id, true);
         self.disk.resize(ino, 0, 0);
         self.disk.date_data(&mut self.rules, ino);
         self.copy_attr(id);
@@ -201,7 +199,13 @@ impl Model {
     /// The open file in a slot.
     pub(super) fn file(&mut self, slot: Slot) -> Result<OpenFile, Errno> {
         match self.slots.get(usize::from(slot)) {
-            Some(Some(file)) => Ok(file.clone()),
+            Some(Some(file)) => {
+                let file = file.clone();
+                if !self.cache.dentry(file.dentry).hashed && !self.rules.holds(Clause::FilOrphan) {
+                    return Err(Errno::ESTALE);
+                }
+                Ok(file)
+            }
             _ => Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF)),
         }
     }
@@ -270,7 +274,7 @@ impl Model {
                 let append = file.flags.has(libc::O_APPEND) && self.rules.holds(Clause::VfsAppend);
                 let at = if append { size } else { file.position };
                 self.copy_attr(file.dentry);
-                self.drop_suid(file.dentry);
+                self.drop_suid(file.dentry, true);
                 self.disk.write(&mut self.rules, ino, at, data);
                 self.copy_attr(file.dentry);
                 self.advance(slot, at + data.len() as u64);

@@ -39,8 +39,7 @@ impl Model {
     /// A look at a dentry (`ovl_getattr`).
     pub(crate) fn look(&mut self, id: DentryId) -> Result<Look, Errno> {
         let Some(node_id) = self.cache.dentry(id).node else {
-            self.rules.holds(Clause::VfsMissing);
-            return Err(Errno::ENOENT);
+            return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
         };
         let number = self.number_inode(node_id);
         let node = self.cache.node(node_id);

@@ -282,15 +282,24 @@ impl Cache {
         }
     }
 
-    /// Forgets every dentry that no descriptor holds, directly or below it (`shrink_dcache_sb`).
+    /// Forgets every dentry that no descriptor holds, directly or below it (`shrink_dcache_sb`). A
+    /// removed file that is open still holds the directory it was in.
     pub fn shrink(&mut self) {
-        self.shrink_below(Cache::ROOT);
+        let mut held = vec![false; self.dentries.len()];
+        for id in 0..self.dentries.len() {
+            let mut at = id;
+            while self.dentries[id].pins > 0 && !held[at] {
+                held[at] = true;
+                at = self.dentries[at].parent;
+            }
+        }
+        self.shrink_below(Cache::ROOT, &held);
     }
 
-    fn shrink_below(&mut self, id: DentryId) {
+    fn shrink_below(&mut self, id: DentryId, held: &[bool]) {
         for child in self.dentries[id].children.values().copied().collect::<Vec<_>>() {
-            self.shrink_below(child);
-            if self.dentries[child].pins == 0 && self.dentries[child].children.is_empty() {
+            self.shrink_below(child, held);
+            if !held[child] {
                 self.unhash(child);
             }
         }

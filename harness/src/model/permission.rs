@@ -23,7 +23,9 @@ impl Model {
     /// Clears setuid and setgid as a write or truncate by the caller does
     /// (`setattr_should_drop_suidgid`): which bits are there is read off the overlay inode, clearing
     /// them is the upper filesystem's part.
-    pub(super) fn drop_suid(&mut self, id: DentryId) {
+    ///
+    /// With a truncation that changes nothing else the mode changes without a new ctime (`dated`).
+    pub(super) fn drop_suid(&mut self, id: DentryId, dated: bool) {
         let Some(node) = self.cache.at(id) else { return };
         let (mode, Some(ino)) = (node.mode, node.upper) else { return };
         if self.context.initial_capabilities() || mode & 0o6000 == 0 {
@@ -33,7 +35,11 @@ impl Model {
         let killed = mode & 0o4000 | if mode & 0o010 != 0 { mode & 0o2000 } else { 0 };
         let real = self.disk[ino].mode;
         if real & killed != 0 && self.rules.holds(Clause::VfsKillSuid) {
-            self.disk.set_mode(&mut self.rules, ino, real & !killed);
+            if dated {
+                self.disk.set_mode(&mut self.rules, ino, real & !killed);
+            } else {
+                self.disk.raw(ino).mode = real & !killed;
+            }
         }
     }
 

@@ -24,8 +24,7 @@ impl Model {
         };
         let id = self.lookup(dir, &name)?;
         if self.is_negative(id) {
-            self.rules.holds(Clause::VfsMissing);
-            return Err(Errno::ENOENT);
+            return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
         }
         if self.is_dir(id) && self.rules.holds(Clause::VfsUnlinkDir) {
             return Err(Errno::EISDIR);
@@ -49,8 +48,7 @@ impl Model {
         };
         let id = self.lookup(dir, &name)?;
         if self.is_negative(id) {
-            self.rules.holds(Clause::VfsMissing);
-            return Err(Errno::ENOENT);
+            return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
         }
         if !self.is_dir(id) {
             return Err(self.refuse(Clause::VfsRmdirNotDir, Errno::ENOTDIR));
@@ -104,9 +102,6 @@ impl Model {
         };
         if self.cache.at(id).is_some_and(|n| n.upper.is_some()) {
             self.copy_attr(id);
-        }
-        if result.is_ok() && self.cache.dentry(id).pins > 0 {
-            self.rules.holds(Clause::FilOrphan);
         }
         result
     }

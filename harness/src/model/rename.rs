@@ -123,16 +123,12 @@ impl Model {
             }
         }
 
-        self.fire_copy_up(old, Clause::CupRename);
-        self.note_broken_link(old);
+        self.must_copy_up(old, Clause::CupRename)?;
         self.copy_up(old, Copy::Data)?;
-        if self.cache.at(new_dir).is_some_and(|n| n.upper.is_none()) {
-            self.rules.holds(Clause::RenParent);
-        }
+        self.must_copy_up(new_dir, Clause::RenParent)?;
         self.copy_up(new_dir, Copy::Data)?;
         if exchange {
-            self.fire_copy_up(new, Clause::CupRenameExchange);
-            self.note_broken_link(new);
+            self.must_copy_up(new, Clause::CupRenameExchange)?;
             self.copy_up(new, Copy::Data)?;
         }
         if !whiteouts.is_empty() {

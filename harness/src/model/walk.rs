@@ -98,8 +98,7 @@ impl Model {
     fn step_into(&mut self, walk: &mut Walk, dir: DentryId, name: &[u8]) -> Result<DentryId, Errno> {
         let mut id = self.lookup(dir, name)?;
         if self.is_negative(id) {
-            self.rules.holds(Clause::VfsMissing);
-            return Err(Errno::ENOENT);
+            return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
         }
         if let Some(target) = self.symlink_target(id) {
             if self.rules.holds(Clause::VfsFollow) {
@@ -116,8 +115,7 @@ impl Model {
     fn count_link(&mut self, walk: &mut Walk, link: DentryId) -> Result<(), Errno> {
         walk.links += 1;
         if walk.links > MAX_LINKS {
-            self.rules.holds(Clause::VfsLoop);
-            return Err(Errno::ELOOP);
+            return Err(self.refuse(Clause::VfsLoop, Errno::ELOOP));
         }
         self.may_follow(link)
     }
@@ -147,8 +145,7 @@ impl Model {
                     }
                     let id = self.lookup(parent, &name)?;
                     if self.is_negative(id) {
-                        self.rules.holds(Clause::VfsMissing);
-                        return Err(Errno::ENOENT);
+                        return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
                     }
                     if let Some(target) = self.symlink_target(id) {
                         if follow && self.rules.holds(Clause::VfsFollowLast) {
