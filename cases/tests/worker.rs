@@ -12,6 +12,9 @@ use ovlcheck::exec::{ExecError, Executor, TargetSpec, WorkerConfig, worker_entry
 use ovlcheck::step::{Op, OpenFlags, Step};
 use ovlcheck::trace::{End, Outcome, Privilege};
 
+/// A test of one worker configuration.
+type Test = fn(&WorkerConfig) -> Result<()>;
+
 fn main() {
     worker_entry();
     let mut trials = Vec::new();
@@ -28,7 +31,7 @@ fn main() {
             if let Some(reason) = &reason {
                 eprintln!("skipped: {privilege:?} {}: {reason}", target.name());
             }
-            let tests: [(&str, fn(&WorkerConfig) -> Result<()>); 3] = [
+            let tests: [(&str, Test); 3] = [
                 ("hostile_paths_stay_inside", hostile_paths_stay_inside),
                 ("a_hanging_step_is_named", a_hanging_step_is_named),
                 ("every_case_starts_afresh", every_case_starts_afresh),
