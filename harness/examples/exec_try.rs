@@ -1,4 +1,4 @@
-//! Drives one worker by hand: `exec_try [root|rootless] [kernel|plain|COMMAND] [bench N|safety|hang|sleep|print]`.
+//! Drives one worker by hand: `exec_try [root|rootless] [kernel|plain|COMMAND] [bench N|safety|hang|sleep|many|print]`.
 
 use std::time::{Duration, Instant};
 
@@ -144,6 +144,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let ops = vec![Op::Mkdir { path: "k".into(), mode: 0o755 }, open(0, "d/p", libc::O_RDONLY), Op::Observe];
             let trace = worker.run(&case(vec![entry("d/p", NodeKind::Fifo)], ops))?;
             show(&trace);
+            println!("afterwards: {:?}", worker.run(&usual())?.end);
+        }
+        "many" => {
+            let count: usize = arg(3).parse()?;
+            let mut case = usual();
+            let steps = case.steps.clone();
+            for _ in 0..count {
+                case.steps.extend(steps.iter().cloned());
+            }
+            let trace = worker.run(&case)?;
+            println!("end {:?} steps {} of {}", trace.end, trace.steps.len(), case.steps.len());
+            println!("last {:?}", trace.steps.last().map(|s| &s.outcome));
             println!("afterwards: {:?}", worker.run(&usual())?.end);
         }
         "sleep" => {

@@ -21,6 +21,10 @@ pub(super) const READ_LIMIT: u64 = 16 << 20;
 /// The longest list of xattr names, and the longest value, that the kernel has.
 const XATTR_LIMIT: usize = 65536;
 
+/// Enough for nearly every list and value. It is tried first, because the kernel allocates, and
+/// for values clears, as much memory as it is offered.
+const XATTR_USUAL: usize = 512;
+
 /// The `getdents64` buffer: as large as the one of the C library.
 const DENTS: usize = 32768;
 
@@ -103,7 +107,11 @@ impl Looker {
     }
 
     fn xattrs(&mut self, path: &CStr) -> Result<Vec<(Bytes, Bytes)>, Errno> {
-        let len = match sys::llistxattr(path, &mut self.names) {
+        let mut listed = sys::llistxattr(path, &mut self.names[..XATTR_USUAL]);
+        if listed == Err(Errno::ERANGE) {
+            listed = sys::llistxattr(path, &mut self.names);
+        }
+        let len = match listed {
             // A filesystem without xattrs has none.
             Err(Errno::EOPNOTSUPP) => 0,
             other => other?,
@@ -111,7 +119,11 @@ impl Looker {
         let mut found = Vec::new();
         for name in self.names[..len].split_inclusive(|&b| b == 0) {
             let c_name = CStr::from_bytes_with_nul(name).map_err(|_| Errno::EINVAL)?;
-            let value = sys::lgetxattr(path, c_name, &mut self.value)?;
+            let mut value = sys::lgetxattr(path, c_name, &mut self.value[..XATTR_USUAL]);
+            if value == Err(Errno::ERANGE) {
+                value = sys::lgetxattr(path, c_name, &mut self.value);
+            }
+            let value = value?;
             let name = c_name.to_bytes();
             let name = match name.strip_prefix(self.prefix) {
                 Some(private) => Bytes([b"@", private].concat()),

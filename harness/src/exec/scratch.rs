@@ -30,9 +30,17 @@ pub(super) const FILESYSTEM: &str = "tmpfs";
 #[derive(Debug)]
 pub(super) struct Scratch {
     /// Where each tmpfs is attached; `None` for detached ones.
-    place: Option<PathBuf>,
+    place: Option<Place>,
     mount: OwnedFd,
     used: u32,
+}
+
+/// An empty directory that is covered inside the private namespace.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    /// The directory itself, for when its path cannot be reached from the worker's root.
+    fd: OwnedFd,
 }
 
 /// The directory of one case.
@@ -58,9 +66,11 @@ impl Scratch {
                 "make one of them, empty; nothing will be written to it",
             )
         })?;
+        let fd = open_dir(rustix::fs::CWD, place)?;
+        let place = Place { path: place.to_owned(), fd };
         let mount = tmpfs()?;
-        attach(&mount, place)?;
-        Ok(Scratch { place: Some(place.to_owned()), mount, used: 0 })
+        attach(&mount, &place)?;
+        Ok(Scratch { place: Some(place), mount, used: 0 })
     }
 
     /// The mount that the current case's layers are on.
@@ -68,12 +78,14 @@ impl Scratch {
         self.mount.as_fd()
     }
 
-    /// A new empty directory. When the tmpfs is used up it is replaced first; what `retire` gets is
+    /// A new empty directory. When the tmpfs is used up it is replaced first (this may change the
+    /// current directory); what `retire` gets is
     /// to be closed when convenient.
     pub(super) fn case_dir(&mut self, retire: impl FnOnce(OwnedFd)) -> Result<CaseDir, ExecError> {
         if self.used == CASES_PER_SCRATCH {
-            if let Some(place) = &self.place {
-                unmount(place, UnmountFlags::DETACH).doing("detaching the layers' tmpfs")?;
+            if self.place.is_some() {
+                rustix::process::fchdir(&self.mount).doing("entering the layers' tmpfs")?;
+                unmount(".", UnmountFlags::DETACH).doing("detaching the layers' tmpfs")?;
             }
             let fresh = tmpfs()?;
             if let Some(place) = &self.place {
@@ -85,7 +97,7 @@ impl Scratch {
         let name = self.used.to_string();
         self.used += 1;
         let fd = new_dir(&self.mount, &name)?;
-        Ok(CaseDir { fd, path: self.place.as_ref().map(|p| p.join(&name)) })
+        Ok(CaseDir { fd, path: self.place.as_ref().map(|p| p.path.join(&name)) })
     }
 }
 
@@ -96,7 +108,7 @@ pub(super) fn new_dir(parent: impl AsFd, name: &str) -> Result<OwnedFd, ExecErro
 }
 
 /// Opens a directory as a place (`O_PATH`).
-pub(super) fn open_dir(parent: impl AsFd, name: &str) -> Result<OwnedFd, ExecError> {
+pub(super) fn open_dir(parent: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, ExecError> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty()).doing("opening a directory of a case")
 }
@@ -123,9 +135,9 @@ pub(super) fn tmpfs() -> Result<OwnedFd, ExecError> {
     fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME).map_err(refused("fsmount"))
 }
 
-fn attach(mount: &OwnedFd, place: &Path) -> Result<(), ExecError> {
-    move_mount(mount, "", rustix::fs::CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .doing("attaching the layers' tmpfs in the private namespace")
+fn attach(mount: &OwnedFd, place: &Place) -> Result<(), ExecError> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", &place.fd, "", flags).doing("attaching the layers' tmpfs in the private namespace")
 }
 
 fn is_empty_dir(path: &Path) -> bool {

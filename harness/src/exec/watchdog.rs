@@ -39,29 +39,29 @@ pub(super) fn start(
             if now != last || progress::doing(now) == Doing::Idle {
                 (last, since) = (now, Instant::now());
             } else if since.elapsed() >= deadline {
-                give_up(progress::doing(now), deadline, &unfinished, &socket);
+                // The worker cannot go on, let alone answer, without this lock. If it holds it, or
+                // has just gone on, nothing hangs.
+                let mut trace = match unfinished.try_lock() {
+                    Ok(trace) => trace,
+                    Err(TryLockError::Poisoned(trace)) => trace.into_inner(),
+                    Err(TryLockError::WouldBlock) => continue,
+                };
+                if progress::word(&page) == now {
+                    give_up(progress::doing(now), deadline, trace.take(), &socket);
+                }
             }
         }
     };
     thread::Builder::new().name("watchdog".into()).spawn(watch).doing("starting a thread").map(drop)
 }
 
-fn give_up(doing: Doing, deadline: Duration, unfinished: &Unfinished, socket: &UnixStream) -> ! {
+fn give_up(doing: Doing, deadline: Duration, trace: Option<Trace>, socket: &UnixStream) -> ! {
     let failed = |what: &str| Err(ExecError::Setup(format!("{what} took more than {} ms", deadline.as_millis())));
-    let result = match doing {
-        Doing::Idle | Doing::Layers => failed("making or digesting the layers"),
-        Doing::Mounting => failed("the first mount"),
-        Doing::Step(step) => {
-            let trace = match unfinished.try_lock() {
-                Ok(mut trace) => trace.take(),
-                Err(TryLockError::Poisoned(trace)) => trace.into_inner().take(),
-                Err(TryLockError::WouldBlock) => None,
-            };
-            match trace {
-                Some(trace) => Ok(Box::new(Trace { end: End::Hung { step }, ..trace })),
-                None => Err(ExecError::Internal("a step hangs, and so does its trace".into())),
-            }
-        }
+    let result = match (doing, trace) {
+        (Doing::Step(step), Some(trace)) => Ok(Box::new(Trace { end: End::Hung { step }, ..trace })),
+        (Doing::Step(_), None) => Err(ExecError::Internal("a step hangs, and there is no trace of its case".into())),
+        (Doing::Mounting, _) => failed("the first mount"),
+        (Doing::Layers | Doing::Idle, _) => failed("making or digesting the layers"),
     };
     // If the parent cannot be told it sees the process end, and the page names the step.
     drop(protocol::send(&mut &*socket, &Reply::Ran { result, last: true }));

@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, XattrFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::config::WorkerConfig;
-use super::error::{Doing as _, ExecError};
+use super::error::{Doing as _, ExecError, errno};
 use super::isolation::{self, Home};
 use super::observe::Looker;
 use super::progress::record_end;
@@ -28,7 +28,7 @@ use super::scratch;
 use super::sys::{self, Forked, Shared};
 use super::target;
 use super::watchdog;
-use crate::trace::Environment;
+use crate::trace::{Environment, Privilege};
 
 /// Names the descriptors of socket and page; a process that has it is a worker.
 pub(super) const WORKER_VAR: &str = "OVLCHECK_WORKER";
@@ -150,8 +150,10 @@ fn prepare(
     sys::block_child_signal().doing("blocking SIGCHLD")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let system: OwnedFd = rustix::fs::open("/", flags, Mode::empty()).doing("opening /")?;
+    let empty = scratch::tmpfs()?;
+    check_xattrs(config.privilege, &empty)?;
     let provided = target::provide(&config.target, config.privilege)?;
-    let home = Home::settle(if provided.needs_system { system } else { scratch::tmpfs()? })?;
+    let home = Home::settle(if provided.needs_system { system } else { empty })?;
     let page = Arc::new(page);
     let unfinished = Arc::new(Mutex::new(None));
     let socket = socket.try_clone().doing("dup")?;
@@ -168,6 +170,20 @@ fn prepare(
         reaper: Reaper::start()?,
         buffer: vec![0; BUFFER],
     })
+}
+
+/// Makes sure that private xattrs can be written. Without them the kernel mounts all the same, as a
+/// lesser overlay: nothing that a trace of this privilege should ever be made of.
+fn check_xattrs(privilege: Privilege, tmpfs: &OwnedFd) -> Result<(), ExecError> {
+    sys::fchdir(tmpfs.as_fd()).doing("entering a tmpfs")?;
+    let (name, remedy) = match privilege {
+        Privilege::Root => ("trusted.ovlcheck", "run in the initial user namespace, or rootless"),
+        Privilege::Rootless => ("user.ovlcheck", "user.* on tmpfs needs Linux 6.6 with CONFIG_TMPFS_XATTR"),
+    };
+    rustix::fs::lsetxattr(".", name, b"", XattrFlags::empty()).map_err(|e| {
+        ExecError::unsupported(format!("xattrs like {name} cannot be set on tmpfs: {}", errno(e)), remedy)
+    })?;
+    rustix::fs::lremovexattr(".", name).doing("removing an xattr")
 }
 
 /// Facts about the machine, read while its files can still be reached.
