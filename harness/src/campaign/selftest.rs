@@ -9,7 +9,8 @@ use super::run::Settings;
 use crate::check::{Divergence, judge};
 use crate::exec::{ExecError, Executor};
 use crate::generate::{draw, seed_for};
-use crate::model::{CLAUSES, Clause, Model};
+use crate::model::{Clause, Model};
+use crate::trace::Privilege;
 
 /// What became of one fault.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct FaultResult {
     pub cases_to_kill: Option<u64>,
     /// How often the clause fired in the campaign.
     pub fired: u64,
+    /// In which environment.
+    pub privilege: Option<Privilege>,
     /// The divergence that betrayed it.
     pub divergence: Option<Divergence>,
 }
@@ -42,20 +45,32 @@ impl SelfTest {
     }
 }
 
-/// Runs at most `settings.cases` cases, or fewer once every fault is dead.
+/// Runs each campaign in turn, each until its cases are done or every fault is dead; what one leaves
+/// alive the next may kill, because some clauses bind only as root and some only rootless.
 pub fn self_test(
-    settings: &Settings,
+    settings: &[Settings],
     stop: &AtomicBool,
     mut on_progress: impl FnMut(u64, usize),
 ) -> Result<SelfTest, ExecError> {
+    let fresh = |&clause| FaultResult { clause, cases_to_kill: None, fired: 0, divergence: None, privilege: None };
+    let mut result = SelfTest { faults: Clause::ALL.iter().map(fresh).collect(), cases: 0, false_alarm: None };
+    for settings in settings {
+        if result.false_alarm.is_none() {
+            one_campaign(settings, stop, &mut result, &mut on_progress)?;
+        }
+    }
+    Ok(result)
+}
+
+fn one_campaign(
+    settings: &Settings,
+    stop: &AtomicBool,
+    result: &mut SelfTest,
+    on_progress: &mut impl FnMut(u64, usize),
+) -> Result<(), ExecError> {
     let mut executor = Executor::start(settings.worker.clone())?;
-    let mut faults: Vec<FaultResult> = Clause::ALL
-        .iter()
-        .map(|&clause| FaultResult { clause, cases_to_kill: None, fired: 0, divergence: None })
-        .collect();
-    let mut alive = CLAUSES;
+    let mut alive = result.survivors().count();
     let mut cases = 0;
-    let mut false_alarm = None;
     for index in 0..settings.cases {
         if alive == 0 || stop.load(Ordering::Relaxed) {
             break;
@@ -69,10 +84,10 @@ pub fn self_test(
         cases += 1;
         let sound = judge(&case, &trace, None);
         if let Some(divergence) = sound.divergence {
-            false_alarm = Some((index, divergence));
+            result.false_alarm = Some((index, divergence));
             break;
         }
-        for fault in &mut faults {
+        for fault in &mut result.faults {
             let fired = sound.fired[fault.clause as usize];
             fault.fired += u64::from(fired);
             if fault.cases_to_kill.is_some() || fired == 0 {
@@ -81,6 +96,7 @@ pub fn self_test(
             if let Some(divergence) = judge(&case, &trace, Some(fault.clause)).divergence {
                 fault.cases_to_kill = Some(cases);
                 fault.divergence = Some(divergence);
+                fault.privilege = Some(settings.worker.privilege);
                 alive -= 1;
             }
         }
@@ -88,5 +104,6 @@ pub fn self_test(
             on_progress(cases, alive);
         }
     }
-    Ok(SelfTest { faults, cases, false_alarm })
+    result.cases += cases;
+    Ok(())
 }

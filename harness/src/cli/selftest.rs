@@ -9,6 +9,7 @@ use super::{DEFECT, HELD, INTERRUPTED, WorkerArgs, refuse};
 use crate::campaign::{Settings, self_test as run_self_test};
 use crate::generate::Profile;
 use crate::report;
+use crate::trace::Privilege;
 
 /// What `ovlcheck self-test` takes.
 #[derive(Debug, Clone, Args)]
@@ -25,18 +26,25 @@ pub(super) struct SelfTestArgs {
 
 pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
     let stop = stop_flag();
-    let worker = args.worker.config();
-    let settings = Settings {
-        seed: seed_or_time(args.seed),
-        cases: args.cases,
-        time: None,
-        jobs: 1,
-        profile: Profile::new(worker.privilege),
-        worker,
-        shrink_time: Duration::from_secs(10),
-        max_findings: 0,
-    };
-    println!("seed {}", settings.seed);
+    let seed = seed_or_time(args.seed);
+    let mut workers = vec![args.worker.config()];
+    if workers[0].privilege == Privilege::Root {
+        workers.push(WorkerArgs { rootless: true, ..args.worker.clone() }.config());
+    }
+    let settings: Vec<Settings> = workers
+        .into_iter()
+        .map(|worker| Settings {
+            seed,
+            cases: args.cases,
+            time: None,
+            jobs: 1,
+            profile: Profile::new(worker.privilege),
+            worker,
+            shrink_time: Duration::from_secs(10),
+            max_findings: 0,
+        })
+        .collect();
+    println!("seed {seed}");
     let begun = Instant::now();
     let mut progress = Progress::new();
     let result = run_self_test(&settings, &stop, |cases, alive| {

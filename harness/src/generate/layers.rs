@@ -41,6 +41,9 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
         if dice.percent(if at == 0 && upper_empty { 0 } else { 8 }) {
             let mut root = Node::new(NodeKind::Dir);
             root.mode = *dice.one(&[0o755, 0o700, 0o1777, 0o2755]);
+            if at == 0 && dice.percent(50) {
+                root.xattrs.push((Bytes::from("@impure"), Bytes::from("y")));
+            }
             tree.insert(Bytes::default(), root);
         }
     }

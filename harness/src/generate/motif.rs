@@ -8,7 +8,7 @@ use super::dice::Dice;
 use super::steps::data;
 use super::world::World;
 use crate::bytes::Bytes;
-use crate::step::{Op, RenameFlags};
+use crate::step::{Op, RenameFlags, Special};
 use crate::trace::Kind;
 
 /// Longest sequence of removals that empties a directory.
@@ -16,7 +16,7 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let ops = match dice.below(13) {
+    let ops = match dice.below(16) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -27,6 +27,9 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         9 => swap_types(world, dice),
         10 => read_across_copy_up(world, dice),
         11 => file_to_directory(world, dice),
+        12 => through_a_fifo(world, dice),
+        13 => onto_its_own_link(world, dice),
+        14 => write_to_setuid(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -190,6 +193,61 @@ fn read_across_copy_up<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) ->
         Op::Read { slot: 1, len: 100 },
         Op::Fstat { slot: 1 },
     ]
+}
+
+/// Opens a fifo, or a device, at both ends and passes something through.
+fn through_a_fifo<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    if !world.pool.fifos {
+        return Vec::new();
+    }
+    let special = |kind| matches!(kind, Kind::Fifo | Kind::Char);
+    let found = world.existing(special, dice);
+    let path = found.clone().unwrap_or_else(|| world.absent(dice));
+    let mut ops = Vec::new();
+    if found.is_none() {
+        ops.push(Op::Mknod { path: path.clone(), node: Special::Fifo, mode: 0o600 });
+    }
+    let open = |slot, how, world: &World<'_, A>, dice: &mut Dice<'_>| Op::Open {
+        slot,
+        path: path.clone(),
+        flags: world.safe(how, dice),
+        mode: 0,
+    };
+    let (first, second) = *dice.one(&[(libc::O_RDWR, libc::O_RDONLY), (libc::O_RDONLY, libc::O_WRONLY)]);
+    ops.push(open(4, first, world, dice));
+    ops.push(open(5, second, world, dice));
+    let writer = if second == libc::O_WRONLY { 5 } else { 4 };
+    ops.extend([Op::Read { slot: 4, len: 8 }, Op::Write { slot: writer, data: data(dice) }]);
+    if dice.percent(30) {
+        ops.push(Op::Chmod { path: path.clone(), mode: 0o640 });
+    }
+    ops.push(Op::Read { slot: 9 - writer, len: 100 });
+    ops.push(Op::Close { slot: 4 });
+    ops.extend([Op::Write { slot: 5, data: data(dice) }, Op::Read { slot: 5, len: 8 }]);
+    ops
+}
+
+/// Renames a file onto another name of itself.
+fn onto_its_own_link<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(old) = file(world, dice) else { return Vec::new() };
+    let new = world.absent(dice);
+    let flags = *dice.one(&[0, 0, libc::RENAME_EXCHANGE, libc::RENAME_NOREPLACE]);
+    vec![Op::Link { old: old.clone(), new: new.clone() }, mv(&old, &new, flags), Op::Lstat { path: new }]
+}
+
+/// Gives a file setuid or setgid, then changes its data.
+fn write_to_setuid<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let mut ops = vec![Op::Chmod { path: path.clone(), mode: *dice.one(&[0o4755, 0o2755, 0o2744, 0o6711]) }];
+    match dice.below(3) {
+        0 => ops.push(Op::Truncate { path, len: *dice.one(&[0, 1, 4]) }),
+        1 => ops.push(Op::Open { slot: 3, path, flags: world.safe(libc::O_RDONLY | libc::O_TRUNC, dice), mode: 0 }),
+        _ => {
+            ops.push(Op::Open { slot: 3, path, flags: world.safe(libc::O_WRONLY, dice), mode: 0 });
+            ops.push(Op::Write { slot: 3, data: data(dice) });
+        }
+    }
+    ops
 }
 
 /// Puts a directory where a file was and removes it again: the name must stay hidden.

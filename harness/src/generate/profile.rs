@@ -33,7 +33,7 @@ impl Profile {
             privilege,
             options: vec![Vec::new()],
             observe_within: 10,
-            user_xattrs: false,
+            user_xattrs: true,
         }
     }
 }

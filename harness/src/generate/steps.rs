@@ -107,7 +107,7 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             Op::Truncate { path, len: *dice.one(&[0, 0, 0, 1, 3, 10, 5000, 65536, -1]) }
         }
         What::Fstat => Op::Fstat { slot: slot(world, aimed, |_| true, dice) },
-        What::Mkdir => Op::Mkdir { path: free(world, aimed, dice), mode: *dice.one(&[0o755, 0o755, 0o700, 0o1777, 0]) },
+        What::Mkdir => Op::Mkdir { path: free(world, aimed, dice), mode: *dice.one(&[0o755, 0o755, 0o700, 0o1777, 0o2755, 0o6711, 0]) },
         What::Rmdir => {
             let empty = if aimed { world.empty_directory(dice) } else { None };
             let path = match empty {
@@ -120,7 +120,7 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
         What::Mknod => Op::Mknod {
             path: free(world, aimed, dice),
             node: special(world.pool.fifos, privilege, dice),
-            mode: *dice.one(&[0o644, 0o600, 0]),
+            mode: *dice.one(&[0o644, 0o600, 0o6755, 0]),
         },
         What::Symlink => Op::Symlink { target: said(world, dice), path: free(world, aimed, dice) },
         What::Readlink => Op::Readlink { path: place(world, aimed, |kind| kind == Kind::Symlink, dice) },
@@ -196,7 +196,8 @@ pub(super) fn data(dice: &mut Dice<'_>) -> Bytes {
 
 fn special(fifos: bool, privilege: Privilege, dice: &mut Dice<'_>) -> Special {
     let fifo = if fifos { Special::Fifo } else { Special::Socket };
-    let devices = fifos && privilege == Privilege::Root;
+    // Rootless callers may try, and are refused.
+    let devices = fifos && (privilege == Privilege::Root || dice.percent(20));
     match dice.below(10) {
         0..=2 => fifo,
         3 => Special::Socket,

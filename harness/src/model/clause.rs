@@ -107,7 +107,6 @@ clauses! {
     VfsSymlinkLong = "VFS-17.long", Linux, "A symlink target of 4096 bytes or more is ENAMETOOLONG, an empty one ENOENT.", "fs/namei.c do_symlinkat";
     VfsKillSuid = "VFS-18.suid", Contract, "Writing or truncating by a caller without CAP_FSETID clears setuid, and setgid of a group-executable file (ATT-03).", "fs/attr.c setattr_should_drop_suidgid";
     VfsMknodDevice = "VFS-19.mknod", Linux, "mknod of a device other than 0:0 needs CAP_MKNOD in the initial user namespace: EPERM (CRE-09).", "fs/namei.c vfs_mknod";
-    VfsDevicesOff = "VFS-20.nodev", Linux, "Opening a device on a mount that a user namespace made is EACCES.", "fs/namei.c may_open_dev";
 
     // The filesystem under the layers.
     FsDirTime = "FS-01.dirtime", Contract, "Adding or removing a name dates the directory's mtime and ctime.", "mm/shmem.c";

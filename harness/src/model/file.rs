@@ -96,9 +96,6 @@ impl Model {
             Some(Kind::Dir) if flags.writes() || flags.has(libc::O_TRUNC) => {
                 return Err(self.refuse(Clause::VfsOpenDirWrite, Errno::EISDIR));
             }
-            Some(Kind::Char | Kind::Block) if !self.context.initial_capabilities() => {
-                return Err(self.refuse(Clause::VfsDevicesOff, Errno::EACCES));
-            }
             _ => {}
         }
         self.open_dentry(id, flags)?;

@@ -10,7 +10,8 @@ pub fn self_test(result: &SelfTest) -> String {
     let _ = writeln!(out, "{:<22} {:>8} {:>9}  killed by", "fault", "fired", "cases");
     for fault in &result.faults {
         let cases = fault.cases_to_kill.map_or("ALIVE".to_owned(), |n| n.to_string());
-        let by = fault.divergence.as_ref().map_or(String::new(), |d| format!("{}, {}", d.oracle, d.field));
+        let by = fault.divergence.as_ref().zip(fault.privilege);
+        let by = by.map_or(String::new(), |(d, p)| format!("{} ({p:?}): {}, {}", d.operation, d.oracle, d.field));
         let _ = writeln!(out, "{:<22} {:>8} {cases:>9}  {by}", fault.clause.id(), fault.fired);
     }
     let alive = result.survivors().count();
