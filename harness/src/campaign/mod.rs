@@ -9,5 +9,5 @@ mod stats;
 
 pub use find::{Finding, entries, find_again, investigate};
 pub use run::{Event, Settings, run};
-pub use selftest::{FaultResult, SelfTest, self_test};
+pub use selftest::{FaultResult, REPLAYS, SelfTest, ShrunkFault, self_test};
 pub use stats::{Stats, Summary};

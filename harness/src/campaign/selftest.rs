@@ -4,13 +4,16 @@
 //! betrays is a clause that nothing tests.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use super::find::{find_again, investigate};
 use super::run::Settings;
+use crate::case::Case;
 use crate::check::{Divergence, judge};
 use crate::exec::{ExecError, Executor};
 use crate::generate::{draw, seed_for};
 use crate::model::{Clause, Model};
-use crate::trace::Privilege;
+use crate::trace::{Privilege, Trace};
 
 /// What became of one fault.
 #[derive(Clone, Debug)]
@@ -25,7 +28,25 @@ pub struct FaultResult {
     pub privilege: Option<Privilege>,
     /// The divergence that betrayed it.
     pub divergence: Option<Divergence>,
+    /// What its case shrank to, if that was asked for.
+    pub shrunk: Option<ShrunkFault>,
 }
+
+/// A fault's case after shrinking.
+#[derive(Clone, Debug)]
+pub struct ShrunkFault {
+    /// The case.
+    pub case: Case,
+    /// How many cases were run.
+    pub runs: u32,
+    /// How long it took.
+    pub took: Duration,
+    /// How many of [`REPLAYS`] runs of the written case gave the same divergence.
+    pub replays: u32,
+}
+
+/// How often a shrunk case is written, read back and run.
+pub const REPLAYS: u32 = 10;
 
 /// What the self-test came to.
 #[derive(Clone, Debug)]
@@ -49,14 +70,22 @@ impl SelfTest {
 /// alive the next may kill, because some clauses bind only as root and some only rootless.
 pub fn self_test(
     settings: &[Settings],
+    shrink: bool,
     stop: &AtomicBool,
     mut on_progress: impl FnMut(u64, usize),
 ) -> Result<SelfTest, ExecError> {
-    let fresh = |&clause| FaultResult { clause, cases_to_kill: None, fired: 0, divergence: None, privilege: None };
+    let fresh = |&clause| FaultResult {
+        clause,
+        cases_to_kill: None,
+        fired: 0,
+        divergence: None,
+        privilege: None,
+        shrunk: None,
+    };
     let mut result = SelfTest { faults: Clause::ALL.iter().map(fresh).collect(), cases: 0, false_alarm: None };
     for settings in settings {
         if result.false_alarm.is_none() {
-            one_campaign(settings, stop, &mut result, &mut on_progress)?;
+            one_campaign(settings, shrink, stop, &mut result, &mut on_progress)?;
         }
     }
     Ok(result)
@@ -64,6 +93,7 @@ pub fn self_test(
 
 fn one_campaign(
     settings: &Settings,
+    shrink: bool,
     stop: &AtomicBool,
     result: &mut SelfTest,
     on_progress: &mut impl FnMut(u64, usize),
@@ -95,6 +125,10 @@ fn one_campaign(
             }
             if let Some(divergence) = judge(&case, &trace, Some(fault.clause)).divergence {
                 fault.cases_to_kill = Some(cases);
+                if shrink {
+                    fault.shrunk =
+                        Some(shrink_fault(&mut executor, settings, &case, &trace, &divergence, fault.clause)?);
+                }
                 fault.divergence = Some(divergence);
                 fault.privilege = Some(settings.worker.privilege);
                 alive -= 1;
@@ -106,4 +140,26 @@ fn one_campaign(
     }
     result.cases += cases;
     Ok(())
+}
+
+fn shrink_fault(
+    executor: &mut Executor,
+    settings: &Settings,
+    case: &Case,
+    trace: &Trace,
+    divergence: &Divergence,
+    fault: Clause,
+) -> Result<ShrunkFault, ExecError> {
+    let begun = Instant::now();
+    let finding = investigate(executor, case, trace.clone(), divergence.clone(), Some(fault), settings.shrink_time)?;
+    let took = begun.elapsed();
+    let mut replays = 0;
+    let read_back: Result<Case, _> = finding.case.to_string().parse();
+    if let Ok(written) = read_back {
+        for _ in 0..REPLAYS {
+            let again = find_again(executor, &written, Some(fault))?;
+            replays += u32::from(again.is_some_and(|(_, d)| d.signature() == divergence.signature()));
+        }
+    }
+    Ok(ShrunkFault { case: finding.case, runs: finding.runs, took, replays })
 }

@@ -20,6 +20,9 @@ pub(super) struct SelfTestArgs {
     /// Give up after this many cases.
     #[arg(long, value_name = "N", default_value_t = 2000)]
     cases: u64,
+    /// Also shrink the case that betrays each fault, write it, and run it ten times.
+    #[arg(long)]
+    shrink: bool,
     #[command(flatten)]
     worker: WorkerArgs,
 }
@@ -47,7 +50,7 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
     println!("seed {seed}");
     let begun = Instant::now();
     let mut progress = Progress::new();
-    let result = run_self_test(&settings, &stop, |cases, alive| {
+    let result = run_self_test(&settings, args.shrink, &stop, |cases, alive| {
         progress.show(begun.elapsed(), &format!("{cases} cases, {alive} faults alive"));
     });
     progress.clear();

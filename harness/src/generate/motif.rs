@@ -16,7 +16,7 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let ops = match dice.below(16) {
+    let ops = match dice.below(17) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -30,6 +30,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         12 => through_a_fifo(world, dice),
         13 => onto_its_own_link(world, dice),
         14 => write_to_setuid(world, dice),
+        15 => directory_onto_directory(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -233,6 +234,25 @@ fn onto_its_own_link<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> V
     let new = world.absent(dice);
     let flags = *dice.one(&[0, 0, libc::RENAME_EXCHANGE, libc::RENAME_NOREPLACE]);
     vec![Op::Link { old: old.clone(), new: new.clone() }, mv(&old, &new, flags), Op::Lstat { path: new }]
+}
+
+/// Moves a new directory onto another one, most often one that is not empty.
+fn directory_onto_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let old = world.absent(dice);
+    let new = world.directory(dice);
+    if new.is_empty() {
+        return Vec::new();
+    }
+    let mut ops = vec![Op::Mkdir { path: old.clone(), mode: 0o750 }];
+    if dice.percent(40) {
+        ops.extend(world.below(&new).into_iter().rev().take(EMPTYING).map(|(path, kind)| match kind {
+            Kind::Dir => Op::Rmdir { path },
+            _ => Op::Unlink { path },
+        }));
+    }
+    ops.push(mv(&old, &new, 0));
+    ops.push(Op::List { path: new });
+    ops
 }
 
 /// Gives a file setuid or setgid, then changes its data.

@@ -107,7 +107,10 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             Op::Truncate { path, len: *dice.one(&[0, 0, 0, 1, 3, 10, 5000, 65536, -1]) }
         }
         What::Fstat => Op::Fstat { slot: slot(world, aimed, |_| true, dice) },
-        What::Mkdir => Op::Mkdir { path: free(world, aimed, dice), mode: *dice.one(&[0o755, 0o755, 0o700, 0o1777, 0o2755, 0o6711, 0]) },
+        What::Mkdir => Op::Mkdir {
+            path: free(world, aimed, dice),
+            mode: *dice.one(&[0o755, 0o755, 0o700, 0o1777, 0o2755, 0o6711, 0]),
+        },
         What::Rmdir => {
             let empty = if aimed { world.empty_directory(dice) } else { None };
             let path = match empty {
