@@ -248,10 +248,11 @@ pub enum Side {
 pub struct Seen {
     /// Its attributes.
     pub stat: Stat,
-    /// Its xattrs, sorted by name; private ones start with `@`. Not read on the merged side of a
-    /// footprint.
-    pub xattrs: Vec<(Bytes, Bytes)>,
-    /// Symlink target or file content; only in an [`Observation`].
+    /// Its xattrs, sorted by name; private ones start with `@`. `None` where they were not looked at:
+    /// on the merged side of a footprint or of an `observe`.
+    pub xattrs: Option<Vec<(Bytes, Bytes)>>,
+    /// Symlink target or file content; only in an [`Observation`], and not on the upper side of an
+    /// `observe`.
     pub content: Content,
 }
 
@@ -288,7 +289,8 @@ pub fn fnv1a(start: u64, data: &[u8]) -> u64 {
     data.iter().fold(start, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// A look at whole trees, in a fixed order: merged first (looking there has effects), then upper,
+/// A look at whole trees, complete after the last step and after a `remount` or `rotate`, without
+/// merged xattrs and upper content in an `observe`, in a fixed order: merged first (looking there has effects), then upper,
 /// then work. Every tree is walked depth first with the names of a directory sorted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {

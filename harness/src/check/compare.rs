@@ -34,6 +34,10 @@ pub(super) struct Known {
     pub plain: bool,
     /// `st_dev` of the merged side, by mount.
     pub merged_dev: Option<(u32, u32)>,
+    /// The first time stamp of the step that differs, and of which inode. It is reported only if
+    /// nothing else does: whether a wrong date shows depends on the clock's tick, and a signature
+    /// must not.
+    pub late: Option<(Diff, Option<Ino>)>,
 }
 
 fn octal(mode: u16) -> String {
@@ -45,11 +49,10 @@ fn time(t: Time) -> String {
 }
 
 impl Known {
-    fn stamp(&self, field: &str, stamp: Stamp, seen: Time) -> Result<(), Diff> {
-        if self.spans.admits(stamp, seen) {
-            return Ok(());
+    fn stamp(&mut self, ino: Ino, field: &str, stamp: Stamp, seen: Time) {
+        if self.late.is_none() && !self.spans.admits(stamp, seen) {
+            self.late = Some((Diff::new(field, self.spans.describe(stamp), time(seen)), Some(ino)));
         }
-        Err(Diff::new(field, self.spans.describe(stamp), time(seen)))
     }
 
     fn number(&mut self, ino: Ino, seen: u64) -> Result<(), Diff> {
@@ -106,9 +109,11 @@ impl Known {
             let seen = format!("{}:{}", seen.dev.0, seen.dev.1);
             return Err(Diff::new("dev", format!("{major}:{minor}, as everything here"), seen));
         }
-        self.stamp("mtime", inode.mtime, seen.mtime)?;
-        self.stamp("atime", inode.atime, seen.atime)?;
-        self.stamp("ctime", inode.ctime, seen.ctime)
+        let (mtime, atime, ctime) = (inode.mtime, inode.atime, inode.ctime);
+        self.stamp(look.attributes, "mtime", mtime, seen.mtime);
+        self.stamp(look.attributes, "atime", atime, seen.atime);
+        self.stamp(look.attributes, "ctime", ctime, seen.ctime);
+        Ok(())
     }
 
     fn xattr_value(&mut self, expected: &XattrValue, seen: &Bytes) -> bool {
@@ -180,13 +185,13 @@ impl Known {
         Err(Diff::new("content", show(&expected), show(seen)))
     }
 
-    /// Compares everything of a node.
-    pub(super) fn node(&mut self, disk: &Disk, look: Look, seen: &Seen, merged: bool, whole: bool) -> Result<(), Diff> {
+    /// Compares everything of a node that was looked at.
+    pub(super) fn node(&mut self, disk: &Disk, look: Look, seen: &Seen, merged: bool) -> Result<(), Diff> {
         self.stat(disk, look, &seen.stat, merged)?;
-        if !merged || whole {
-            self.xattrs(disk, look.attributes, &seen.xattrs, merged)?;
+        if let Some(xattrs) = &seen.xattrs {
+            self.xattrs(disk, look.attributes, xattrs, merged)?;
         }
-        if whole {
+        if seen.content != Content::None {
             self.content(disk, look.attributes, &seen.content)?;
         }
         Ok(())

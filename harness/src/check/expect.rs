@@ -176,7 +176,7 @@ fn check_entry(
         }
     }
     for (name, value) in &entry.xattrs {
-        let found = node.xattrs.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+        let found = node.xattrs.iter().flatten().find(|(n, _)| n == name).map(|(_, v)| v);
         match (value, found) {
             (_, None) => return differs(&format!("xattr {name}"), "an xattr".to_owned(), "none".to_owned()),
             (Some(v), Some(f)) if v != f => {
@@ -190,7 +190,7 @@ fn check_entry(
             entry.xattrs.iter().any(|(n, _)| n == name)
                 || IGNORED_XATTRS.iter().any(|i| i.as_bytes() == name.as_slice())
         };
-        if let Some((name, value)) = node.xattrs.iter().find(|(n, _)| !known(n)) {
+        if let Some((name, value)) = node.xattrs.iter().flatten().find(|(n, _)| !known(n)) {
             return differs(&format!("xattr {name}"), "none".to_owned(), format!("\"{value}\""));
         }
     }

@@ -2,7 +2,7 @@
 
 use super::compare::{Diff, Known};
 use super::divergence::{Divergence, Oracle, Place};
-use super::trees::{self, TreeDiff};
+use super::trees::{self, Late, TreeDiff};
 use crate::bytes::Bytes;
 use crate::case::Case;
 use crate::model::look::Look;
@@ -29,7 +29,8 @@ pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
     let mut known = Known { plain: context.view == View::Plain, ..Known::default() };
     known.spans.push(trace.setup);
     known.spans.push(trace.mounted);
-    let mut judge = Judge { model: Model::new(case, context, fault), known, case, trace, checked: 0, changed: 0 };
+    let mut judge =
+        Judge { model: Model::new(case, context, fault), known, case, trace, checked: 0, changed: 0, late_at: None };
     let divergence = judge.run().err().map(|d| *d);
     Judgement { divergence, checked: judge.checked, changed: judge.changed, fired: judge.model.rules.fired().to_vec() }
 }
@@ -41,6 +42,7 @@ struct Judge<'a> {
     trace: &'a Trace,
     checked: usize,
     changed: usize,
+    late_at: Option<(Oracle, Bytes)>,
 }
 
 type Verdict = Result<(), Box<Divergence>>;
@@ -59,6 +61,7 @@ impl Judge<'_> {
         if let Some(last) = &self.trace.last {
             self.model.rules.begin_step();
             self.observe(Place::End, last)?;
+            self.late(Place::End)?;
         }
         let lower = self.trace.lower;
         if lower.before != lower.after {
@@ -107,11 +110,29 @@ impl Judge<'_> {
             let directory = after_merged && footprint.side == Side::Upper;
             after_merged = footprint.side == Side::Merged && !footprint.path.is_empty();
             self.footprint(place, footprint, directory)?;
+            self.note_late(Oracle::Footprint(footprint.side), &footprint.path);
         }
-        match &record.observation {
-            Some(observation) => self.observe(place, observation),
-            None => Ok(()),
+        if let Some(observation) = &record.observation {
+            self.observe(place, observation)?;
         }
+        self.late(place)
+    }
+
+    /// Remembers where the first differing time stamp was met.
+    fn note_late(&mut self, oracle: Oracle, path: &Bytes) {
+        if self.late_at.is_none() && self.known.late.is_some() {
+            self.late_at = Some((oracle, path.clone()));
+        }
+    }
+
+    /// Reports a differing time stamp if nothing else of the step differed.
+    fn late(&mut self, place: Place) -> Verdict {
+        let Some((diff, ino)) = self.known.late.take() else { return Ok(()) };
+        let (oracle, path) = self.late_at.take().unwrap_or((Oracle::Outcome, Bytes::default()));
+        let suspect = ino.and_then(|ino| self.model.disk[ino].by);
+        let mut found = self.diverge(place, oracle, suspect, diff);
+        found.path = path;
+        Err(found)
     }
 
     fn outcome(&mut self, predicted: &Result<Predicted, crate::errno::Errno>, seen: &Outcome) -> Result<(), Diff> {
@@ -170,7 +191,7 @@ impl Judge<'_> {
         };
         let suspect = look.ok().and_then(|l| self.model.disk[l.attributes].by);
         let diff = match (look, &footprint.seen) {
-            (Ok(look), Ok(seen)) => match self.known.node(&self.model.disk, look, seen, merged, false) {
+            (Ok(look), Ok(seen)) => match self.known.node(&self.model.disk, look, seen, merged) {
                 Ok(()) => return Ok(()),
                 Err(diff) => diff,
             },
@@ -189,16 +210,18 @@ impl Judge<'_> {
     fn observe(&mut self, place: Place, observation: &Observation) -> Verdict {
         let span = self.known.spans.push(observation.span);
         self.model.at(span);
+        let mut late = Late { at: self.late_at.take() };
         let (model, known) = (&mut self.model, &mut self.known);
         let overlay = model.context.view == View::Overlay;
-        let found = match trees::merged(model, known, &observation.merged) {
+        let found = match trees::merged(model, known, &mut late, &observation.merged) {
             Err(diff) => Some((Side::Merged, diff)),
             Ok(()) if !overlay => None,
-            Ok(()) => match trees::upper(model, known, &observation.upper) {
+            Ok(()) => match trees::upper(model, known, &mut late, &observation.upper) {
                 Err(diff) => Some((Side::Upper, diff)),
                 Ok(()) => trees::work(model, &observation.work).err().map(|diff| (Side::Work, diff)),
             },
         };
+        self.late_at = late.at;
         let Some((side, TreeDiff { path, diff, suspect })) = found else { return Ok(()) };
         let suspect = suspect.and_then(|ino| self.model.disk[ino].by);
         let mut found = self.diverge(place, Oracle::Tree(side), suspect, diff);

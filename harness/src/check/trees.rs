@@ -1,12 +1,13 @@
 //! Comparing whole trees: merged (looking there has effects, in the worker's order), upper, work.
 
 use super::compare::{Diff, Known};
+use super::divergence::Oracle;
 use crate::bytes::Bytes;
 use crate::model::Model;
 use crate::model::disk::Ino;
 use crate::model::look::Look;
 use crate::model::overlay::{Cache, DentryId};
-use crate::trace::{Kind, NodeSeen, Seen, TreeSeen};
+use crate::trace::{Kind, NodeSeen, Seen, Side, TreeSeen};
 
 /// A difference at a place of a tree, with the inode that is suspect.
 #[derive(Debug)]
@@ -14,6 +15,19 @@ pub(super) struct TreeDiff {
     pub path: Bytes,
     pub diff: Diff,
     pub suspect: Option<Ino>,
+}
+
+/// Where the first differing time stamp of the step was met.
+pub(super) struct Late {
+    pub at: Option<(Oracle, Bytes)>,
+}
+
+impl Late {
+    fn note(&mut self, known: &Known, side: Side, path: &Bytes) {
+        if self.at.is_none() && known.late.is_some() {
+            self.at = Some((Oracle::Tree(side), path.clone()));
+        }
+    }
 }
 
 /// Walks the seen entries in step with the model.
@@ -70,14 +84,15 @@ fn listable(node: &NodeSeen) -> Result<(), Diff> {
 }
 
 /// Compares the merged view.
-pub(super) fn merged(model: &mut Model, known: &mut Known, seen: &TreeSeen) -> Result<(), TreeDiff> {
+pub(super) fn merged(model: &mut Model, known: &mut Known, late: &mut Late, seen: &TreeSeen) -> Result<(), TreeDiff> {
     let mut cursor = Cursor { seen, at: 0 };
-    visit_merged(model, known, &mut cursor, Cache::ROOT, Bytes::default(), Kind::Unknown)
+    visit_merged(model, known, late, &mut cursor, Cache::ROOT, Bytes::default(), Kind::Unknown)
 }
 
 fn visit_merged(
     model: &mut Model,
     known: &mut Known,
+    late: &mut Late,
     cursor: &mut Cursor<'_>,
     id: DentryId,
     path: Bytes,
@@ -101,7 +116,8 @@ fn visit_merged(
         return Err(fail(Diff::new("d_type", format!("{listed:?}"), format!("{:?}", node.listed))));
     }
     let seen = seen_of(node).map_err(fail)?;
-    known.node(&model.disk, look, seen, true, true).map_err(fail)?;
+    known.node(&model.disk, look, seen, true).map_err(fail)?;
+    late.note(known, Side::Merged, &path);
     if seen.stat.kind != Kind::Dir {
         return Ok(());
     }
@@ -110,15 +126,15 @@ fn visit_merged(
     compare_names(listing.iter().map(|e| &e.0), &cursor.names_below(&path)).map_err(fail)?;
     for (name, kind, _) in listing {
         let child = model.lookup_for_look(id, &name).map_err(|e| fail(Diff::new("errno", e, "a lookup")))?;
-        visit_merged(model, known, cursor, child, path.join(&name), kind)?;
+        visit_merged(model, known, late, cursor, child, path.join(&name), kind)?;
     }
     Ok(())
 }
 
 /// Compares the upper layer as it lies on disk.
-pub(super) fn upper(model: &Model, known: &mut Known, seen: &TreeSeen) -> Result<(), TreeDiff> {
+pub(super) fn upper(model: &Model, known: &mut Known, late: &mut Late, seen: &TreeSeen) -> Result<(), TreeDiff> {
     let mut cursor = Cursor { seen, at: 0 };
-    visit_disk(model, known, &mut cursor, model.upper, Bytes::default(), Kind::Unknown)?;
+    visit_disk(model, known, late, &mut cursor, model.upper, Bytes::default(), Kind::Unknown)?;
     match seen.get(cursor.at) {
         None => Ok(()),
         Some(extra) => Err(TreeDiff {
@@ -132,6 +148,7 @@ pub(super) fn upper(model: &Model, known: &mut Known, seen: &TreeSeen) -> Result
 fn visit_disk(
     model: &Model,
     known: &mut Known,
+    late: &mut Late,
     cursor: &mut Cursor<'_>,
     ino: Ino,
     path: Bytes,
@@ -144,12 +161,13 @@ fn visit_disk(
     }
     let seen = seen_of(node).map_err(fail)?;
     let look = Look { attributes: ino, number: ino, nlink: model.disk[ino].nlink };
-    known.node(&model.disk, look, seen, false, true).map_err(fail)?;
+    known.node(&model.disk, look, seen, false).map_err(fail)?;
+    late.note(known, Side::Upper, &path);
     let Some(names) = model.disk[ino].names() else { return Ok(()) };
     listable(node).map_err(fail)?;
     compare_names(names.keys(), &cursor.names_below(&path)).map_err(fail)?;
     for (name, &child) in names {
-        visit_disk(model, known, cursor, child, path.join(name), model.disk[child].body.kind())?;
+        visit_disk(model, known, late, cursor, child, path.join(name), model.disk[child].body.kind())?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use rustix::fs::{
 };
 
 use super::error::{Doing, ExecError, errno};
-use super::observe::{Looker, c_path, digest_of, private_prefix};
+use super::observe::{Detail, Looker, c_path, digest_of, private_prefix};
 use super::sys;
 use crate::bytes::Bytes;
 use crate::case::{Layer, Node, NodeKind};
@@ -34,11 +34,22 @@ pub(super) fn make(root: BorrowedFd<'_>, layer: &Layer, privilege: Privilege) ->
     Ok(())
 }
 
+/// What of the lower layers a digest must look at so that no change escapes it.
+///
+/// Every change of a node dates its ctime, and since 6.13 no two changes with a look in between give
+/// it the same one (multigrain time stamps). Before, a change within one tick shows in what was
+/// changed alone.
+pub(super) fn digest_detail(kernel: &str) -> Detail {
+    let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= (6, 13) { Detail::ATTRIBUTES } else { Detail::ALL }
+}
+
 /// A digest of all these lower layers, in order. Changes the current directory.
-pub(super) fn digest(looker: &mut Looker, lowers: &[OwnedFd]) -> Result<u64, ExecError> {
-    lowers
-        .iter()
-        .try_fold(FNV_START, |h, fd| Ok(digest_of(h, &looker.tree(fd.as_fd()).doing("looking at a lower layer")?)))
+pub(super) fn digest(looker: &mut Looker, lowers: &[OwnedFd], detail: Detail) -> Result<u64, ExecError> {
+    lowers.iter().try_fold(FNV_START, |h, fd| {
+        Ok(digest_of(h, &looker.tree(fd.as_fd(), detail).doing("looking at a lower layer")?))
+    })
 }
 
 fn explain(e: Errno, path: &[u8], node: &Node, privilege: Privilege) -> ExecError {

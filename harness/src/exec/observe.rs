@@ -36,6 +36,26 @@ pub(super) fn private_prefix(privilege: Privilege) -> &'static [u8] {
     }
 }
 
+/// What of each node of a tree is looked at besides its attributes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Detail {
+    /// Its xattrs.
+    pub xattrs: bool,
+    /// Its content.
+    pub content: bool,
+}
+
+impl Detail {
+    /// Everything.
+    pub(super) const ALL: Detail = Detail { xattrs: true, content: true };
+    /// Attributes alone.
+    pub(super) const ATTRIBUTES: Detail = Detail { xattrs: false, content: false };
+    /// The merged tree between two steps: private xattrs are hidden there anyway.
+    pub(super) const MERGED: Detail = Detail { xattrs: false, content: true };
+    /// The upper tree between two steps: its data was just read through the merged one.
+    pub(super) const UPPER: Detail = Detail { xattrs: true, content: false };
+}
+
 /// Looks at trees; owns the buffers for it.
 #[derive(Debug)]
 pub(super) struct Looker {
@@ -70,7 +90,7 @@ impl Looker {
         let clean = footprint_of(path);
         let here = c_path(if clean.is_empty() { b"." } else { clean.as_slice() })?;
         let seen = sys::statx(sys::CWD, &here, libc::AT_SYMLINK_NOFOLLOW);
-        let seen = seen.map(|stat| Seen { stat, xattrs: Vec::new(), content: Content::None });
+        let seen = seen.map(|stat| Seen { stat, xattrs: None, content: Content::None });
         out.push(Footprint { side: Side::Merged, path: clean.clone(), seen });
         let Some(upper) = upper else { return Ok(()) };
         let (parent, name) = clean.split_last();
@@ -92,18 +112,19 @@ impl Looker {
             }
         };
         sys::fchdir(dir)?;
-        out.push(Footprint { side: Side::Upper, path: parent_path, seen: self.look(c".") });
+        out.push(Footprint { side: Side::Upper, path: parent_path, seen: self.look(c".", true) });
         if !name.is_empty() {
-            let seen = self.look(&c_path(name)?);
+            let seen = self.look(&c_path(name)?, true);
             out.push(Footprint { side: Side::Upper, path: clean, seen });
         }
         sys::fchdir(merged)
     }
 
     /// Attributes and xattrs of a name in the current directory.
-    fn look(&mut self, name: &CStr) -> Result<Seen, Errno> {
+    fn look(&mut self, name: &CStr, xattrs: bool) -> Result<Seen, Errno> {
         let stat = sys::statx(sys::CWD, name, libc::AT_SYMLINK_NOFOLLOW)?;
-        Ok(Seen { stat, xattrs: self.xattrs(name)?, content: Content::None })
+        let xattrs = if xattrs { Some(self.xattrs(name)?) } else { None };
+        Ok(Seen { stat, xattrs, content: Content::None })
     }
 
     fn xattrs(&mut self, path: &CStr) -> Result<Vec<(Bytes, Bytes)>, Errno> {
@@ -157,10 +178,10 @@ impl Looker {
     }
 
     /// The whole tree below `root`, depth first. Leaves the current directory somewhere in it.
-    pub(super) fn tree(&mut self, root: BorrowedFd<'_>) -> Result<TreeSeen, Errno> {
+    pub(super) fn tree(&mut self, root: BorrowedFd<'_>, detail: Detail) -> Result<TreeSeen, Errno> {
         sys::fchdir(root)?;
         let mut out = Vec::new();
-        self.node(&Bytes::default(), c".", Kind::Unknown, None, &mut out)?;
+        self.node(&Bytes::default(), c".", Kind::Unknown, None, detail, &mut out)?;
         Ok(out)
     }
 
@@ -171,11 +192,12 @@ impl Looker {
         name: &CStr,
         listed: Kind,
         dir: Option<BorrowedFd<'_>>,
+        detail: Detail,
         out: &mut TreeSeen,
     ) -> Result<(), Errno> {
-        let mut seen = self.look(name);
+        let mut seen = self.look(name, detail.xattrs);
         let kind = seen.as_ref().map_or(Kind::Unknown, |s| s.stat.kind);
-        if let Ok(seen) = &mut seen {
+        if let (Ok(seen), true) = (&mut seen, detail.content) {
             seen.content = self.content(name, &seen.stat);
         }
         let at = out.len();
@@ -198,7 +220,7 @@ impl Looker {
         sys::fchdir(fd.as_fd())?;
         for entry in entries {
             let child = path.join(entry.name.as_slice());
-            self.node(&child, &c_path(entry.name.as_slice())?, entry.kind, Some(fd.as_fd()), out)?;
+            self.node(&child, &c_path(entry.name.as_slice())?, entry.kind, Some(fd.as_fd()), detail, out)?;
         }
         match dir {
             Some(dir) => sys::fchdir(dir),
@@ -231,9 +253,10 @@ impl Looker {
                 }
                 self.data.resize(len * 2, 0);
             }
-            match sys::read(fd.as_raw_fd(), &mut self.data[len..])? {
-                0 => break,
-                n => len += n,
+            // A read that returns less than it was offered has reached the end.
+            len += sys::read(fd.as_raw_fd(), &mut self.data[len..])?;
+            if len < self.data.len() {
+                break;
             }
         }
         self.data.truncate(len);
@@ -268,7 +291,7 @@ pub(super) fn digest_of(start: u64, tree: &TreeSeen) -> u64 {
                     number(t.sec as u64);
                     number(t.nsec.into());
                 }
-                for (name, value) in xattrs {
+                for (name, value) in xattrs.iter().flatten() {
                     number(fnv1a(FNV_START, name.as_slice()));
                     number(fnv1a(FNV_START, value.as_slice()));
                 }

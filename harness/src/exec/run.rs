@@ -9,7 +9,7 @@ use super::config::ObservePolicy;
 use super::error::{Doing as _, ExecError, errno, failure};
 use super::isolation::{Home, enter_root};
 use super::layers;
-use super::observe::{Looker, c_path};
+use super::observe::{Detail, Looker, c_path};
 use super::progress::{Doing, announce};
 use super::reaper::Reaper;
 use super::scratch::{CaseDir, Scratch, new_dir};
@@ -155,7 +155,7 @@ impl Runner {
             return Ok(None);
         }
         announce(&self.page, number, Doing::Step(case.steps.len() as u32));
-        let last = self.look_at_all(stack, held).map_err(|e| gone(case.steps.len() as u32, e))?;
+        let last = self.look_at_all(stack, held, true).map_err(|e| gone(case.steps.len() as u32, e))?;
         Ok(Some(last))
     }
 
@@ -188,7 +188,8 @@ impl Runner {
         let mut footprint = Vec::new();
         let mut observation = None;
         if matches!(op, Op::Remount | Op::Rotate | Op::Observe) {
-            observation = Some(Box::new(self.look_at_all(stack, held).map_err(|e| gone(index, e))?));
+            observation =
+                Some(Box::new(self.look_at_all(stack, held, op != &Op::Observe).map_err(|e| gone(index, e))?));
         } else if self.observe.footprints
             && let Some(mounted) = &held.mounted
         {
@@ -294,7 +295,7 @@ impl Runner {
         }
         let upper_fd = self.make_layer(&dir, "upper", &case.upper)?;
         let work_fd = new_dir(&dir.fd, "work")?;
-        let digest = layers::digest(&mut self.looker, &lower_fds)?;
+        let digest = layers::digest(&mut self.looker, &lower_fds, layers::digest_detail(&self.environment.kernel))?;
         let digest = LowerDigest { before: digest, after: digest };
         let (upper, work) = ("upper".to_owned(), "work".to_owned());
         Ok(Stack { dir, lowers, lower_fds, upper, upper_fd, work, work_fd, rotations: 0, digest })
@@ -310,7 +311,8 @@ impl Runner {
     fn digest_again(&mut self, stack: &mut Stack) -> Result<(), ExecError> {
         // The plain target's only layer is the one that steps change.
         if self.target.has_upper() && stack.digest.before == stack.digest.after {
-            stack.digest.after = layers::digest(&mut self.looker, &stack.lower_fds)?;
+            stack.digest.after =
+                layers::digest(&mut self.looker, &stack.lower_fds, layers::digest_detail(&self.environment.kernel))?;
         }
         Ok(())
     }
@@ -354,22 +356,27 @@ impl Runner {
             stack.lower_fds.insert(0, std::mem::replace(&mut stack.upper_fd, upper_fd));
             stack.work = work;
             if stack.digest.before == stack.digest.after {
-                let digest = layers::digest(&mut self.looker, &stack.lower_fds)?;
+                let digest = layers::digest(
+                    &mut self.looker,
+                    &stack.lower_fds,
+                    layers::digest_detail(&self.environment.kernel),
+                )?;
                 stack.digest = LowerDigest { before: digest, after: digest };
             }
         }
         self.mount(stack, case, held)
     }
 
-    /// Looks at merged, upper and work. The error is that of a root that cannot be entered.
-    fn look_at_all(&mut self, stack: &Stack, held: &Held) -> Result<Observation, Errno> {
+    /// Looks at merged, upper and work, at everything or at what suffices between two steps. The error is that of a root that cannot be entered.
+    fn look_at_all(&mut self, stack: &Stack, held: &Held, everything: bool) -> Result<Observation, Errno> {
         let mounted = held.mounted.as_ref().ok_or(Errno::ENOTCONN)?;
         let from = before();
-        let merged = self.looker.tree(mounted.root.as_fd())?;
+        let detail = |usual| if everything { Detail::ALL } else { usual };
+        let merged = self.looker.tree(mounted.root.as_fd(), detail(Detail::MERGED))?;
         let (mut upper, mut work) = Default::default();
         if self.target.has_upper() {
-            upper = self.looker.tree(stack.upper_fd.as_fd())?;
-            work = self.looker.tree(stack.work_fd.as_fd())?;
+            upper = self.looker.tree(stack.upper_fd.as_fd(), detail(Detail::UPPER))?;
+            work = self.looker.tree(stack.work_fd.as_fd(), Detail::ATTRIBUTES)?;
         }
         sys::fchdir(mounted.root.as_fd())?;
         Ok(Observation { span: span_since(from), merged, upper, work })

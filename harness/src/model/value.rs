@@ -108,6 +108,7 @@ impl Bindings {
 
     /// Whether `seen` can be uuid number `n` of the case.
     pub fn uuid(&mut self, n: u32, seen: &Bytes) -> bool {
-        seen.len() == 16 && self.uuids.entry(n).or_insert_with(|| seen.clone()) == seen
+        let other = self.uuids.iter().any(|(m, v)| *m != n && v == seen);
+        seen.len() == 16 && !other && self.uuids.entry(n).or_insert_with(|| seen.clone()) == seen
     }
 }
