@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use super::campaign::{Progress, seed_or_time, stop_flag};
-use super::{DEFECT, HELD, INTERRUPTED, WorkerArgs, refuse};
-use crate::campaign::{Settings, self_test as run_self_test};
+use super::{CANNOT, DEFECT, HELD, INTERRUPTED, WorkerArgs, refuse};
+use crate::campaign::{SelfTest, Settings, self_test as run_self_test};
+use crate::case::Case;
 use crate::generate::Profile;
 use crate::report;
 use crate::trace::Privilege;
@@ -23,6 +24,9 @@ pub(super) struct SelfTestArgs {
     /// Also shrink the case that betrays each fault, write it, and run it ten times.
     #[arg(long)]
     shrink: bool,
+    /// Write those cases to this directory, one for each clause.
+    #[arg(long, value_name = "DIR", requires = "shrink")]
+    keep: Option<std::path::PathBuf>,
     #[command(flatten)]
     worker: WorkerArgs,
 }
@@ -58,6 +62,12 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
         Err(e) => refuse(&e),
         Ok(result) => {
             print!("{}", report::self_test(&result));
+            if let Some(dir) = &args.keep {
+                if let Err(e) = keep(dir, &result) {
+                    eprintln!("ovlcheck: cannot write to {}: {e}", dir.display());
+                    return CANNOT;
+                }
+            }
             if stop.load(std::sync::atomic::Ordering::Relaxed) {
                 INTERRUPTED
             } else if result.false_alarm.is_some() || result.survivors().next().is_some() {
@@ -67,4 +77,15 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
             }
         }
     }
+}
+
+fn keep(dir: &std::path::Path, result: &SelfTest) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    for fault in &result.faults {
+        if let Some(shrunk) = &fault.shrunk {
+            let case = Case { title: fault.clause.statement().to_owned(), ..shrunk.case.clone() };
+            std::fs::write(dir.join(format!("{}.case", fault.clause.id())), case.to_string())?;
+        }
+    }
+    Ok(())
 }

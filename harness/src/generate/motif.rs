@@ -16,7 +16,7 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let ops = match dice.below(17) {
+    let ops = match dice.below(18) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -31,6 +31,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         13 => onto_its_own_link(world, dice),
         14 => write_to_setuid(world, dice),
         15 => directory_onto_directory(world, dice),
+        16 => listed_between(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -252,6 +253,21 @@ fn directory_onto_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_
     }
     ops.push(mv(&old, &new, 0));
     ops.push(Op::List { path: new });
+    ops
+}
+
+/// Fills a new directory with what has origins, listing it in between.
+fn listed_between<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let (Some(one), Some(two)) = (file(world, dice), file(world, dice)) else { return Vec::new() };
+    let dir = world.absent(dice);
+    let (first, second) = (dir.join(b"a"), dir.join(b"b"));
+    let list = Op::List { path: dir.clone() };
+    let mut ops = vec![Op::Mkdir { path: dir.clone(), mode: 0o755 }, mv(&one, &first, 0), list.clone()];
+    ops.push(if dice.percent(70) { Op::Link { old: two, new: second.clone() } } else { mv(&two, &second, 0) });
+    ops.push(list.clone());
+    if dice.percent(40) {
+        ops.extend([Op::Unlink { path: if dice.percent(50) { first } else { second } }, list]);
+    }
     ops
 }
 

@@ -152,6 +152,8 @@ clauses! {
     DirImpureGone = "DIR-13.impure", Format, "The first listing of an impure directory that holds no copied-up child any more removes the mark.", "readdir.c ovl_cache_get_impure";
     DirIno = "INO-08.dino", Linux, "d_ino equals st_ino where all layers are on one filesystem.", "readdir.c ovl_cache_update";
 
+    DirInoStale = "INO-08.stale", Linux, "A hard link to a copied-up file, made in an impure directory that is listed as it lies on disk, is listed with the number of its upper inode until the listing is cached anew.", "readdir.c ovl_cache_get_impure, dir.c ovl_create_or_link";
+
     // Copy-up.
     CupOpenWrite = "CUP-01.open", Format, "Opening a lower regular file for writing copies it up.", "copy_up.c ovl_maybe_copy_up";
     CupOpenTrunc = "CUP-01.trunc", Format, "Opening a lower regular file with O_TRUNC copies it up, even read-only.", "copy_up.c ovl_open_need_copy_up";

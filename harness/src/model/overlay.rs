@@ -56,8 +56,10 @@ pub struct Node {
     pub impure: bool,
     /// Counts changes that listings must notice.
     pub version: u64,
-    /// `version` at which the impure cache was filled, if there is one.
-    pub impure_cache: Option<u64>,
+    /// The impure cache, if there is one: the `version` it was filled at, and of the names that had an
+    /// origin then the inode whose number they are listed with. A hard link made since does not
+    /// count as a change, and is listed with its raw number (INO-08.stale).
+    pub impure_cache: Option<(u64, BTreeMap<Bytes, Ino>)>,
     /// The real inode that the kernel's inode cache knows it by.
     pub key: Option<Ino>,
     /// How many dentries have it.
@@ -182,6 +184,11 @@ impl Cache {
     /// The dentry that a directory has for `name`, if it was looked up.
     pub fn child(&self, dir: DentryId, name: &Bytes) -> Option<DentryId> {
         self.dentries[dir].children.get(name).copied()
+    }
+
+    /// The dentry that a directory's node has for `name`, by whatever dentry it is reached.
+    pub fn child_of(&self, dir: NodeId, name: &Bytes) -> Option<DentryId> {
+        self.dentries.iter().find(|d| d.hashed && d.node == Some(dir)).and_then(|d| d.children.get(name).copied())
     }
 
     /// Adds a dentry for a name that has none.

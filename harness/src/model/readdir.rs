@@ -6,7 +6,7 @@ use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::disk::Ino;
-use super::overlay::{DentryId, Node};
+use super::overlay::{DentryId, NodeId};
 use crate::bytes::Bytes;
 use crate::trace::Kind;
 
@@ -31,7 +31,7 @@ impl Model {
             if impure {
                 self.fill_impure_cache(id);
                 for entry in &mut listing {
-                    entry.2 = self.listed_number(id, &entry.0, entry.2);
+                    entry.2 = self.cached_number(node_id, &entry.0, entry.2);
                 }
             }
             return listing;
@@ -89,22 +89,52 @@ impl Model {
         }
     }
 
+    /// The inode behind `d_ino` of an entry of an impure directory that lists as it lies on disk
+    /// (`ovl_fill_real`).
+    fn cached_number(&mut self, dir: NodeId, name: &Bytes, real: Ino) -> Ino {
+        let cached = self.cache.node(dir).impure_cache.as_ref().map(|c| c.1.get(name).copied());
+        match cached {
+            Some(Some(number)) => {
+                if self.rules.holds(Clause::DirIno) {
+                    number
+                } else {
+                    real
+                }
+            }
+            Some(None) => {
+                let child = self.cache.child_of(dir, name).and_then(|c| self.cache.dentry(c).node);
+                match child {
+                    Some(node) if self.cache.node(node).has_origin() && !self.rules.holds(Clause::DirInoStale) => {
+                        self.number_inode(node)
+                    }
+                    _ => real,
+                }
+            }
+            None => real,
+        }
+    }
+
     /// `ovl_cache_get_impure`: finds out whether the directory is impure still.
     fn fill_impure_cache(&mut self, id: DentryId) {
         let Some(node_id) = self.cache.dentry(id).node else { return };
         let version = self.cache.node(node_id).version;
-        if self.cache.node(node_id).impure_cache == Some(version) {
+        if self.cache.node(node_id).impure_cache.as_ref().is_some_and(|c| c.0 == version) {
             return;
         }
         let Some(upper) = self.cache.node(node_id).upper else { return };
-        let mut impure = false;
+        let mut numbers = BTreeMap::new();
         for (name, _, real) in self.names_of(upper) {
             let Ok(child) = self.lookup(id, &name) else { continue };
-            let origin = self.cache.at(child).is_some_and(Node::has_origin);
-            impure |= origin && self.cache.dentry(child).node.is_some_and(|n| self.number_inode(n) != real);
+            let Some(node) = self.cache.dentry(child).node else { continue };
+            if self.cache.node(node).has_origin() {
+                let number = self.number_inode(node);
+                if number != real {
+                    numbers.insert(name, number);
+                }
+            }
         }
-        if impure {
-            self.cache.node_mut(node_id).impure_cache = Some(version);
+        if !numbers.is_empty() {
+            self.cache.node_mut(node_id).impure_cache = Some((version, numbers));
             return;
         }
         if self.rules.holds(Clause::DirImpureGone) {
