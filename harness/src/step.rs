@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
 use crate::errno::Errno;
+use crate::trace::Time;
 
 /// A place for an open file, named by the case (`0` to `9`), independent of descriptor numbers.
 pub type Slot = u8;
@@ -184,6 +185,86 @@ impl RenameFlags {
     }
 }
 
+/// What an attribute or xattr call is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum On {
+    /// The file at a path, symlinks followed.
+    Path(Bytes),
+    /// The file at a path, or the symlink itself.
+    Link(Bytes),
+    /// The file in a slot.
+    Slot(Slot),
+}
+
+impl On {
+    fn path(&self) -> Option<&Bytes> {
+        match self {
+            On::Path(path) | On::Link(path) => Some(path),
+            On::Slot(_) => None,
+        }
+    }
+
+    /// One of three names: for a path, for the link itself, for a slot.
+    fn name(&self, names: [&'static str; 3]) -> &'static str {
+        match self {
+            On::Path(_) => names[0],
+            On::Link(_) => names[1],
+            On::Slot(_) => names[2],
+        }
+    }
+}
+
+/// A time for `utimens`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NewTime {
+    /// `UTIME_NOW`.
+    Now,
+    /// `UTIME_OMIT`.
+    Omit,
+    /// This time.
+    At(Time),
+}
+
+/// Where `lseek` counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Whence {
+    /// `SEEK_SET`
+    Set,
+    /// `SEEK_CUR`
+    Cur,
+    /// `SEEK_END`
+    End,
+    /// `SEEK_DATA`
+    Data,
+    /// `SEEK_HOLE`
+    Hole,
+}
+
+impl Whence {
+    /// Every one with its name and number.
+    pub const NAMES: &[(Whence, &str, i32)] = &[
+        (Whence::Set, "SEEK_SET", libc::SEEK_SET),
+        (Whence::Cur, "SEEK_CUR", libc::SEEK_CUR),
+        (Whence::End, "SEEK_END", libc::SEEK_END),
+        (Whence::Data, "SEEK_DATA", libc::SEEK_DATA),
+        (Whence::Hole, "SEEK_HOLE", libc::SEEK_HOLE),
+    ];
+
+    /// Its number.
+    pub fn number(self) -> i32 {
+        Whence::NAMES.iter().find(|(w, _, _)| *w == self).map_or(libc::SEEK_SET, |(_, _, n)| *n)
+    }
+}
+
+/// Flags of `setxattr`, by their Linux bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct XattrFlags(pub i32);
+
+impl XattrFlags {
+    /// Every flag with its name.
+    pub const NAMES: &[(i32, &str)] = &[(libc::XATTR_CREATE, "XATTR_CREATE"), (libc::XATTR_REPLACE, "XATTR_REPLACE")];
+}
+
 /// What a step does. Paths are resolved from the merged root, which is also the root directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
@@ -305,6 +386,129 @@ pub enum Op {
         /// The directory.
         path: Bytes,
     },
+    /// `pread SLOT LEN OFFSET`: pread64(2).
+    Pread {
+        /// The slot.
+        slot: Slot,
+        /// Bytes asked for.
+        len: u32,
+        /// Where.
+        offset: i64,
+    },
+    /// `pwrite SLOT DATA OFFSET`: pwrite64(2).
+    Pwrite {
+        /// The slot.
+        slot: Slot,
+        /// What is written.
+        data: Bytes,
+        /// Where.
+        offset: i64,
+    },
+    /// `lseek SLOT OFFSET WHENCE`: lseek(2).
+    Lseek {
+        /// The slot.
+        slot: Slot,
+        /// How far.
+        offset: i64,
+        /// From where.
+        whence: Whence,
+    },
+    /// `ftruncate SLOT LEN`: ftruncate(2).
+    Ftruncate {
+        /// The slot.
+        slot: Slot,
+        /// The new size.
+        len: i64,
+    },
+    /// `fsync SLOT`: fsync(2).
+    Fsync {
+        /// The slot.
+        slot: Slot,
+    },
+    /// `fdatasync SLOT`: fdatasync(2).
+    Fdatasync {
+        /// The slot.
+        slot: Slot,
+    },
+    /// `getdents SLOT SIZE`: getdents64(2) with a buffer of that size until the end or an error.
+    Getdents {
+        /// The slot.
+        slot: Slot,
+        /// Size of the buffer; at least 280 bytes, so that every name fits.
+        size: u32,
+    },
+    /// `fchmod SLOT MODE`: fchmod(2).
+    Fchmod {
+        /// The slot.
+        slot: Slot,
+        /// The new mode.
+        mode: u32,
+    },
+    /// `chown`, `lchown`, `fchown ON UID GID`: fchownat(2), fchown(2); -1 leaves one as it is.
+    Chown {
+        /// The file.
+        on: On,
+        /// The new owner.
+        uid: i64,
+        /// The new group.
+        gid: i64,
+    },
+    /// `utimens`, `lutimens`, `futimens ON ATIME MTIME`: utimensat(2).
+    Utimens {
+        /// The file.
+        on: On,
+        /// New time of last access.
+        atime: NewTime,
+        /// New time of last modification.
+        mtime: NewTime,
+    },
+    /// `setxattr`, `lsetxattr`, `fsetxattr ON NAME VALUE [FLAGS]`. A name that starts with `@` is private:
+    /// `@x` is `trusted.overlay.x`, or `user.overlay.x` with `userxattr`.
+    SetXattr {
+        /// The file.
+        on: On,
+        /// The name.
+        name: Bytes,
+        /// The value.
+        value: Bytes,
+        /// `XATTR_*`.
+        flags: XattrFlags,
+    },
+    /// `getxattr`, `lgetxattr`, `fgetxattr ON NAME SIZE`: with size 0 the length of the value.
+    GetXattr {
+        /// The file.
+        on: On,
+        /// The name.
+        name: Bytes,
+        /// Size of the buffer.
+        size: u32,
+    },
+    /// `listxattr`, `llistxattr`, `flistxattr ON SIZE`: with size 0 the length of the list.
+    ListXattr {
+        /// The file.
+        on: On,
+        /// Size of the buffer.
+        size: u32,
+    },
+    /// `removexattr`, `lremovexattr`, `fremovexattr ON NAME`.
+    RemoveXattr {
+        /// The file.
+        on: On,
+        /// The name.
+        name: Bytes,
+    },
+    /// `access PATH MODE`: faccessat(2) with `R_OK`, `W_OK`, `X_OK` as octal digit.
+    Access {
+        /// The file.
+        path: Bytes,
+        /// 0 to 7.
+        mode: u32,
+    },
+    /// `umask MODE`: umask(2).
+    Umask {
+        /// The new mask.
+        mode: u32,
+    },
     /// `remount`: closes every descriptor, unmounts, mounts the same layers again.
     Remount,
     /// `rotate`: as `remount`, but the upper becomes the top lower layer, under a new empty upper.
@@ -337,6 +541,22 @@ impl Op {
             Op::Stat { .. } => "stat",
             Op::Lstat { .. } => "lstat",
             Op::List { .. } => "list",
+            Op::Pread { .. } => "pread",
+            Op::Pwrite { .. } => "pwrite",
+            Op::Lseek { .. } => "lseek",
+            Op::Ftruncate { .. } => "ftruncate",
+            Op::Fsync { .. } => "fsync",
+            Op::Fdatasync { .. } => "fdatasync",
+            Op::Getdents { .. } => "getdents",
+            Op::Fchmod { .. } => "fchmod",
+            Op::Chown { on, .. } => on.name(["chown", "lchown", "fchown"]),
+            Op::Utimens { on, .. } => on.name(["utimens", "lutimens", "futimens"]),
+            Op::SetXattr { on, .. } => on.name(["setxattr", "lsetxattr", "fsetxattr"]),
+            Op::GetXattr { on, .. } => on.name(["getxattr", "lgetxattr", "fgetxattr"]),
+            Op::ListXattr { on, .. } => on.name(["listxattr", "llistxattr", "flistxattr"]),
+            Op::RemoveXattr { on, .. } => on.name(["removexattr", "lremovexattr", "fremovexattr"]),
+            Op::Access { .. } => "access",
+            Op::Umask { .. } => "umask",
             Op::Remount => "remount",
             Op::Rotate => "rotate",
             Op::DropCaches => "drop-caches",
@@ -364,6 +584,34 @@ impl Op {
         "stat",
         "lstat",
         "list",
+        "pread",
+        "pwrite",
+        "lseek",
+        "ftruncate",
+        "fsync",
+        "fdatasync",
+        "getdents",
+        "fchmod",
+        "chown",
+        "lchown",
+        "fchown",
+        "utimens",
+        "lutimens",
+        "futimens",
+        "setxattr",
+        "lsetxattr",
+        "fsetxattr",
+        "getxattr",
+        "lgetxattr",
+        "fgetxattr",
+        "listxattr",
+        "llistxattr",
+        "flistxattr",
+        "removexattr",
+        "lremovexattr",
+        "fremovexattr",
+        "access",
+        "umask",
         "remount",
         "rotate",
         "drop-caches",
@@ -388,7 +636,14 @@ impl Op {
             | Op::Link { .. }
             | Op::Unlink { .. }
             | Op::Rename { .. }
-            | Op::Chmod { .. } => true,
+            | Op::Chmod { .. }
+            | Op::Pwrite { .. }
+            | Op::Ftruncate { .. }
+            | Op::Fchmod { .. }
+            | Op::Chown { .. }
+            | Op::Utimens { .. }
+            | Op::SetXattr { .. }
+            | Op::RemoveXattr { .. } => true,
             _ => false,
         }
     }
@@ -407,7 +662,14 @@ impl Op {
             | Op::Chmod { path, .. }
             | Op::Stat { path }
             | Op::Lstat { path }
-            | Op::List { path } => [Some(path), None],
+            | Op::List { path }
+            | Op::Access { path, .. } => [Some(path), None],
+            Op::Chown { on, .. }
+            | Op::Utimens { on, .. }
+            | Op::SetXattr { on, .. }
+            | Op::GetXattr { on, .. }
+            | Op::ListXattr { on, .. }
+            | Op::RemoveXattr { on, .. } => [on.path(), None],
             Op::Link { old, new } | Op::Rename { old, new, .. } => [Some(old), Some(new)],
             _ => [None, None],
         }
@@ -420,7 +682,21 @@ impl Op {
             | Op::Close { slot }
             | Op::Read { slot, .. }
             | Op::Write { slot, .. }
-            | Op::Fstat { slot } => Some(*slot),
+            | Op::Fstat { slot }
+            | Op::Pread { slot, .. }
+            | Op::Pwrite { slot, .. }
+            | Op::Lseek { slot, .. }
+            | Op::Ftruncate { slot, .. }
+            | Op::Fsync { slot }
+            | Op::Fdatasync { slot }
+            | Op::Getdents { slot, .. }
+            | Op::Fchmod { slot, .. } => Some(*slot),
+            Op::Chown { on: On::Slot(slot), .. }
+            | Op::Utimens { on: On::Slot(slot), .. }
+            | Op::SetXattr { on: On::Slot(slot), .. }
+            | Op::GetXattr { on: On::Slot(slot), .. }
+            | Op::ListXattr { on: On::Slot(slot), .. }
+            | Op::RemoveXattr { on: On::Slot(slot), .. } => Some(*slot),
             _ => None,
         }
     }

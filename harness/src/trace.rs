@@ -158,6 +158,8 @@ pub enum Value {
     Stat(Box<Stat>),
     /// Directory entries without `.` and `..`, sorted by name.
     List(Vec<DirEntry>),
+    /// Names of xattrs, sorted; private ones start with `@`.
+    Names(Vec<Bytes>),
 }
 
 /// One directory entry as getdents64 gives it.

@@ -133,10 +133,23 @@ impl Known {
         };
         let ignored = |name: &[u8]| IGNORED_XATTRS.iter().any(|i| i.as_bytes() == name);
         let mut rest = seen.iter().filter(|(n, _)| !ignored(n)).peekable();
+        let shown = merged && !self.plain;
         for (name, value) in &disk[ino].xattrs {
-            if merged && !self.plain && name.first() == Some(&b'@') || ignored(name) {
+            if ignored(name) {
                 continue;
             }
+            // Through the overlay, private names are hidden and escaped ones come back (XAT-02).
+            let unescaped;
+            let name = match name.strip_prefix(b"@") {
+                Some(rest) if shown => match rest.strip_prefix(b"overlay.") {
+                    Some(rest) => {
+                        unescaped = Bytes([b"@", rest].concat());
+                        &unescaped
+                    }
+                    None => continue,
+                },
+                _ => name,
+            };
             if let Some((extra, value)) = rest.next_if(|(n, _)| n < name) {
                 return Err(Diff::new(format!("xattr {extra}"), "none", format!("\"{value}\"")));
             }

@@ -62,6 +62,11 @@ fn agrees(expected: &Expected, outcome: &Outcome) -> bool {
             names.sort();
             names.into_iter().eq(seen.iter().map(|e| &e.name))
         }
+        (Expected::Names(names), Outcome::Ok(Value::Names(seen))) => {
+            let mut names: Vec<&Bytes> = names.iter().collect();
+            names.sort();
+            names.into_iter().eq(seen)
+        }
         (Expected::Errno(e), Outcome::Err(seen)) => e == seen,
         _ => false,
     }
@@ -88,6 +93,7 @@ fn show_outcome(outcome: &Outcome) -> String {
         Outcome::Ok(Value::Count(n)) => n.to_string(),
         Outcome::Ok(Value::Bytes(b)) => format!("\"{b}\""),
         Outcome::Ok(Value::Stat(s)) => format!("{:?} {:04o}", s.kind, s.mode),
+        Outcome::Ok(Value::Names(names)) => show_names(names.iter()),
         Outcome::Ok(Value::List(entries)) => show_names(entries.iter().map(|e| &e.name)),
     }
 }

@@ -1,6 +1,6 @@
 //! Replaying a case in the model beside its trace.
 
-use super::compare::{Diff, Known};
+use super::compare::{Diff, IGNORED_XATTRS, Known};
 use super::divergence::{Divergence, Oracle, Place};
 use super::trees::{self, Late, TreeDiff};
 use crate::bytes::Bytes;
@@ -137,6 +137,7 @@ impl Judge<'_> {
 
     fn outcome(&mut self, predicted: &Result<Predicted, crate::errno::Errno>, seen: &Outcome) -> Result<(), Diff> {
         let value = match (predicted, seen) {
+            (Ok(Predicted::Unspecified), _) => return Ok(()),
             (Ok(value), Outcome::Ok(seen)) => (value, seen),
             (Err(e), Outcome::Err(seen)) if e == seen => return Ok(()),
             (Err(e), Outcome::Err(seen)) => return Err(Diff::new("errno", e, seen)),
@@ -150,6 +151,13 @@ impl Judge<'_> {
             (Predicted::Bytes(b), Value::Bytes(seen)) if b == seen => Ok(()),
             (Predicted::Bytes(b), Value::Bytes(seen)) => Err(Diff::new("data", b, seen)),
             (Predicted::Stat(look), Value::Stat(seen)) => self.known.stat(&self.model.disk, *look, seen, true),
+            (Predicted::Names(names), Value::Names(seen)) => {
+                let ignored = |n: &&Bytes| IGNORED_XATTRS.iter().any(|i| i.as_bytes() == n.as_slice());
+                if names.iter().eq(seen.iter().filter(|n| !ignored(n))) {
+                    return Ok(());
+                }
+                Err(Diff::new("names", format!("{names:?}"), format!("{seen:?}")))
+            }
             (Predicted::List(listing), Value::List(seen)) => self.listing(listing, seen),
             (_, seen) => Err(Diff::new("value", "a value of the call's type", format!("{seen:?}"))),
         }

@@ -156,6 +156,36 @@ impl Looker {
         Ok(found)
     }
 
+    /// Entries of an open directory from its position to its end, read with a buffer of `size`.
+    pub(super) fn getdents(&mut self, dir: RawFd, size: usize) -> Result<Vec<DirEntry>, Errno> {
+        let whole = std::mem::take(&mut self.dents);
+        self.dents = vec![0; size];
+        let listed = self.list(dir);
+        self.dents = whole;
+        listed
+    }
+
+    /// The full name of an xattr: `@x` has the private prefix in force.
+    pub(super) fn full_name(&self, name: &[u8]) -> Result<CString, Errno> {
+        match name.strip_prefix(b"@") {
+            Some(rest) => c_path(&[self.prefix, rest].concat()),
+            None => c_path(name),
+        }
+    }
+
+    /// The names in a list of xattrs, private ones with `@`, sorted.
+    pub(super) fn names_in(&self, list: &[u8]) -> Vec<Bytes> {
+        let names = list.split(|&b| b == 0).filter(|n| !n.is_empty());
+        let mut names: Vec<Bytes> = names
+            .map(|name| match name.strip_prefix(self.prefix) {
+                Some(private) => Bytes([b"@", private].concat()),
+                None => Bytes::from(name),
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
     /// All entries of an open directory but `.` and `..`, sorted.
     pub(super) fn list(&mut self, dir: RawFd) -> Result<Vec<DirEntry>, Errno> {
         let mut entries = Vec::new();

@@ -19,7 +19,7 @@ use super::watchdog::Unfinished;
 use crate::bytes::Bytes;
 use crate::case::{Case, Layer};
 use crate::errno::Errno;
-use crate::step::{Op, SLOTS, Slot, Special};
+use crate::step::{NewTime, On, Op, SLOTS, Slot, Special};
 use crate::trace::{
     End, Environment, LowerDigest, MountError, Observation, Outcome, Span, StepTrace, Time, Trace, Value,
 };
@@ -59,6 +59,7 @@ struct Stack {
 struct Held {
     slots: [Option<OwnedFd>; SLOTS],
     mounted: Option<Mounted>,
+    umask: u32,
 }
 
 /// Why the steps do not go on.
@@ -178,6 +179,20 @@ impl Runner {
             }
             Op::DropCaches => self.drop_caches(held),
             Op::Observe => Ok(Value::Unit),
+            Op::Umask { mode } => {
+                // Ours is 0 between the steps, so that layers come out as they are written.
+                sys::umask(held.umask);
+                let old = sys::umask(*mode);
+                sys::umask(0);
+                held.umask = mode & 0o777;
+                Ok(Value::Count(old.into()))
+            }
+            call if held.umask != 0 => {
+                sys::umask(held.umask);
+                let result = self.call(call, &mut held.slots);
+                sys::umask(0);
+                result
+            }
             call => self.call(call, &mut held.slots),
         };
         let span = span_since(from);
@@ -267,7 +282,69 @@ impl Runner {
                 let fd = sys::open(&c_path(path.as_slice())?, flags, 0)?;
                 self.looker.list(fd.as_raw_fd()).map(Value::List)
             }
-            Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe => Ok(Value::Unit),
+            Op::Pread { slot, len, offset } => {
+                let mut buffer = vec![0; *len as usize];
+                let got = sys::pread(number(slots, *slot), &mut buffer, *offset)?;
+                Ok(Value::Bytes(Bytes::from(&buffer[..got])))
+            }
+            Op::Pwrite { slot, data, offset } => {
+                sys::pwrite(number(slots, *slot), data.as_slice(), *offset).map(Value::Count)
+            }
+            Op::Lseek { slot, offset, whence } => {
+                sys::lseek(number(slots, *slot), *offset, whence.number()).map(Value::Count)
+            }
+            Op::Ftruncate { slot, len } => sys::ftruncate(number(slots, *slot), *len).map(unit),
+            Op::Fsync { slot } => sys::fsync(number(slots, *slot)).map(unit),
+            Op::Fdatasync { slot } => sys::fdatasync(number(slots, *slot)).map(unit),
+            Op::Getdents { slot, size } => self.looker.getdents(number(slots, *slot), *size as usize).map(Value::List),
+            Op::Fchmod { slot, mode } => sys::fchmod(number(slots, *slot), *mode).map(unit),
+            Op::Chown { on, uid, gid } => {
+                // -1 is what the kernel calls it, too.
+                let (uid, gid) = (*uid as u32, *gid as u32);
+                match on {
+                    On::Path(path) => sys::chown(&c_path(path.as_slice())?, uid, gid, 0),
+                    On::Link(path) => sys::chown(&c_path(path.as_slice())?, uid, gid, libc::AT_SYMLINK_NOFOLLOW),
+                    On::Slot(slot) => sys::fchown(number(slots, *slot), uid, gid),
+                }
+                .map(unit)
+            }
+            Op::Utimens { on, atime, mtime } => {
+                let times = [*atime, *mtime].map(|t| match t {
+                    NewTime::Now => (0, libc::UTIME_NOW),
+                    NewTime::Omit => (0, libc::UTIME_OMIT),
+                    NewTime::At(t) => (t.sec, t.nsec.into()),
+                });
+                match on {
+                    On::Path(path) => sys::utimens(sys::CWD, Some(&c_path(path.as_slice())?), times, 0),
+                    On::Link(path) => {
+                        sys::utimens(sys::CWD, Some(&c_path(path.as_slice())?), times, libc::AT_SYMLINK_NOFOLLOW)
+                    }
+                    On::Slot(slot) => sys::utimens(number(slots, *slot), None, times, 0),
+                }
+                .map(unit)
+            }
+            Op::SetXattr { on, name, value, flags } => {
+                let name = self.looker.full_name(name.as_slice())?;
+                on_file(on, slots, |of| sys::set_xattr(of, &name, value.as_slice(), flags.0)).map(unit)
+            }
+            Op::GetXattr { on, name, size } => {
+                let name = self.looker.full_name(name.as_slice())?;
+                let mut buffer = vec![0; *size as usize];
+                let got = on_file(on, slots, |of| sys::get_xattr(of, &name, &mut buffer))?;
+                Ok(if buffer.is_empty() { Value::Count(got as u64) } else { Value::Bytes(Bytes::from(&buffer[..got])) })
+            }
+            Op::ListXattr { on, size } => {
+                let mut buffer = vec![0; *size as usize];
+                let got = on_file(on, slots, |of| sys::list_xattr(of, &mut buffer))?;
+                let names = || Value::Names(self.looker.names_in(&buffer[..got]));
+                Ok(if buffer.is_empty() { Value::Count(got as u64) } else { names() })
+            }
+            Op::RemoveXattr { on, name } => {
+                let name = self.looker.full_name(name.as_slice())?;
+                on_file(on, slots, |of| sys::remove_xattr(of, &name)).map(unit)
+            }
+            Op::Access { path, mode } => sys::access(&c_path(path.as_slice())?, *mode).map(unit),
+            Op::Umask { .. } | Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe => Ok(Value::Unit),
         }
     }
 
@@ -390,6 +467,19 @@ fn gone(step: u32, e: Errno) -> Stop {
             Stop::End(End::Died { step, how: format!("the merged root cannot be entered any more: {e}") })
         }
         e => Stop::Error(failure(e, &format!("looking at the trees after step {step}"))),
+    }
+}
+
+/// Makes an xattr call on what it is about.
+fn on_file<T>(
+    on: &On,
+    slots: &[Option<OwnedFd>; SLOTS],
+    call: impl FnOnce(sys::XattrOf<'_>) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match on {
+        On::Path(path) => call(sys::XattrOf::Path(&c_path(path.as_slice())?)),
+        On::Link(path) => call(sys::XattrOf::Link(&c_path(path.as_slice())?)),
+        On::Slot(slot) => call(sys::XattrOf::Fd(number(slots, *slot))),
     }
 }
 

@@ -165,6 +165,131 @@ pub fn getdents(fd: RawFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     checked(unsafe { libc::syscall(libc::SYS_getdents64, fd, buffer.as_mut_ptr(), buffer.len()) }).map(|n| n as usize)
 }
 
+/// pread64(2).
+pub fn pread(fd: RawFd, buffer: &mut [u8], offset: i64) -> Result<usize, Errno> {
+    // SAFETY: pointer and length are those of a live, writable slice.
+    checked(unsafe { libc::syscall(libc::SYS_pread64, fd, buffer.as_mut_ptr(), buffer.len(), offset) })
+        .map(|n| n as usize)
+}
+
+/// pwrite64(2).
+pub fn pwrite(fd: RawFd, data: &[u8], offset: i64) -> Result<u64, Errno> {
+    // SAFETY: pointer and length are those of a live slice.
+    checked(unsafe { libc::syscall(libc::SYS_pwrite64, fd, data.as_ptr(), data.len(), offset) })
+}
+
+/// lseek(2).
+pub fn lseek(fd: RawFd, offset: i64, whence: c_int) -> Result<u64, Errno> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_lseek, fd, offset, whence) })
+}
+
+/// ftruncate(2).
+pub fn ftruncate(fd: RawFd, len: i64) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_ftruncate, fd, len) }).map(drop)
+}
+
+/// fsync(2).
+pub fn fsync(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes a number only.
+    checked(unsafe { libc::syscall(libc::SYS_fsync, fd) }).map(drop)
+}
+
+/// fdatasync(2).
+pub fn fdatasync(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes a number only.
+    checked(unsafe { libc::syscall(libc::SYS_fdatasync, fd) }).map(drop)
+}
+
+/// fchmod(2).
+pub fn fchmod(fd: RawFd, mode: c_uint) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_fchmod, fd, mode) }).map(drop)
+}
+
+/// fchownat(2) from the current directory; `flags` is 0 or `AT_SYMLINK_NOFOLLOW`.
+pub fn chown(path: &CStr, uid: u32, gid: u32, flags: c_int) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_fchownat, CWD, path.as_ptr(), uid, gid, flags) }).map(drop)
+}
+
+/// fchown(2).
+pub fn fchown(fd: RawFd, uid: u32, gid: u32) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_fchown, fd, uid, gid) }).map(drop)
+}
+
+/// utimensat(2) from the current directory, or of a descriptor when there is no path.
+pub fn utimens(fd: RawFd, path: Option<&CStr>, times: [(i64, i64); 2], flags: c_int) -> Result<(), Errno> {
+    let times = times.map(|(tv_sec, tv_nsec)| libc::timespec { tv_sec, tv_nsec });
+    let path = path.map_or(std::ptr::null(), CStr::as_ptr);
+    // SAFETY: the path is null or NUL-terminated; `times` holds two timespecs; both outlive the call.
+    checked(unsafe { libc::syscall(libc::SYS_utimensat, fd, path, times.as_ptr(), flags) }).map(drop)
+}
+
+/// faccessat(2) from the current directory, with the caller's real ids.
+pub fn access(path: &CStr, mode: c_uint) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_faccessat, CWD, path.as_ptr(), mode) }).map(drop)
+}
+
+/// umask(2); gives the former mask.
+pub fn umask(mode: c_uint) -> u32 {
+    // SAFETY: takes a number only, and cannot fail.
+    (unsafe { libc::syscall(libc::SYS_umask, mode) }) as u32
+}
+
+/// What an xattr call is about.
+#[derive(Debug, Clone, Copy)]
+pub enum XattrOf<'a> {
+    /// A path, symlinks followed.
+    Path(&'a CStr),
+    /// A path, or the symlink itself.
+    Link(&'a CStr),
+    /// A descriptor.
+    Fd(RawFd),
+}
+
+impl XattrOf<'_> {
+    /// The one of three system calls, and its first argument.
+    fn choose(self, numbers: [c_long; 3]) -> (c_long, c_long) {
+        match self {
+            XattrOf::Path(path) => (numbers[0], path.as_ptr() as c_long),
+            XattrOf::Link(path) => (numbers[1], path.as_ptr() as c_long),
+            XattrOf::Fd(fd) => (numbers[2], c_long::from(fd)),
+        }
+    }
+}
+
+/// setxattr(2), lsetxattr(2) or fsetxattr(2).
+pub fn set_xattr(of: XattrOf<'_>, name: &CStr, value: &[u8], flags: c_int) -> Result<(), Errno> {
+    let (call, of) = of.choose([libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr]);
+    // SAFETY: path and name are NUL-terminated; pointer and length are those of a live slice.
+    checked(unsafe { libc::syscall(call, of, name.as_ptr(), value.as_ptr(), value.len(), flags) }).map(drop)
+}
+
+/// getxattr(2), lgetxattr(2) or fgetxattr(2); an empty buffer asks for the length.
+pub fn get_xattr(of: XattrOf<'_>, name: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let (call, of) = of.choose([libc::SYS_getxattr, libc::SYS_lgetxattr, libc::SYS_fgetxattr]);
+    // SAFETY: path and name are NUL-terminated; pointer and length are those of a writable slice.
+    checked(unsafe { libc::syscall(call, of, name.as_ptr(), buffer.as_mut_ptr(), buffer.len()) }).map(|n| n as usize)
+}
+
+/// listxattr(2), llistxattr(2) or flistxattr(2); an empty buffer asks for the length.
+pub fn list_xattr(of: XattrOf<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let (call, of) = of.choose([libc::SYS_listxattr, libc::SYS_llistxattr, libc::SYS_flistxattr]);
+    // SAFETY: the path is NUL-terminated; pointer and length are those of a writable slice.
+    checked(unsafe { libc::syscall(call, of, buffer.as_mut_ptr(), buffer.len()) }).map(|n| n as usize)
+}
+
+/// removexattr(2), lremovexattr(2) or fremovexattr(2).
+pub fn remove_xattr(of: XattrOf<'_>, name: &CStr) -> Result<(), Errno> {
+    let (call, of) = of.choose([libc::SYS_removexattr, libc::SYS_lremovexattr, libc::SYS_fremovexattr]);
+    // SAFETY: path and name are NUL-terminated and outlive the call.
+    checked(unsafe { libc::syscall(call, of, name.as_ptr()) }).map(drop)
+}
+
 // ---- the look at trees ------------------------------------------------------------------------
 
 /// llistxattr(2): names, each ended by NUL.

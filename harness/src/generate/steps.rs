@@ -9,8 +9,8 @@ use super::profile::Profile;
 use super::world::World;
 use crate::bytes::Bytes;
 use crate::case::Case;
-use crate::step::{Device, Op, RenameFlags, Slot, Special};
-use crate::trace::{Kind, Privilege};
+use crate::step::{Device, NewTime, On, Op, RenameFlags, Slot, Special, Whence, XattrFlags};
+use crate::trace::{Kind, Privilege, Time};
 
 /// Percentage of calls that are meant to succeed; some of them fail all the same (EXDEV, ENOTEMPTY).
 const AIMED: usize = 70;
@@ -40,6 +40,21 @@ enum What {
     Remount,
     Rotate,
     DropCaches,
+    Pread,
+    Pwrite,
+    Lseek,
+    Ftruncate,
+    Sync,
+    Getdents,
+    Fchmod,
+    Chown,
+    Utimens,
+    SetXattr,
+    GetXattr,
+    ListXattr,
+    RemoveXattr,
+    Access,
+    Umask,
 }
 
 /// How often each is drawn, out of their sum. A motif is several steps.
@@ -66,6 +81,21 @@ const WEIGHTS: &[(usize, What)] = &[
     (2, What::Remount),
     (1, What::Rotate),
     (2, What::DropCaches),
+    (1, What::Pread),
+    (2, What::Pwrite),
+    (2, What::Lseek),
+    (2, What::Ftruncate),
+    (1, What::Sync),
+    (3, What::Getdents),
+    (2, What::Fchmod),
+    (4, What::Chown),
+    (4, What::Utimens),
+    (5, What::SetXattr),
+    (2, What::GetXattr),
+    (2, What::ListXattr),
+    (3, What::RemoveXattr),
+    (1, What::Access),
+    (1, What::Umask),
 ];
 
 /// Gives the case its steps.
@@ -148,6 +178,112 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
         What::Rotate => Op::Rotate,
         What::DropCaches => Op::DropCaches,
         What::Motif => Op::Observe,
+        What::Pread => Op::Pread {
+            slot: slot(world, aimed, |kind| kind == Kind::File, dice),
+            len: *dice.one(&[0, 3, 100]),
+            offset: *dice.one(&[0, 1, 4, 5000, -1]),
+        },
+        What::Pwrite => {
+            let open = if aimed { world.slot(|kind, flags| kind == Kind::File && flags.writes(), dice) } else { None };
+            match open {
+                Some(slot) => Op::Pwrite { slot, data: data(dice), offset: *dice.one(&[0, 1, 4, 5000, 9000]) },
+                None if dice.percent(85) => open_to_write(world, dice),
+                None => Op::Pwrite { slot: any_slot(dice), data: data(dice), offset: *dice.one(&[0, 1, -1]) },
+            }
+        }
+        What::Lseek => Op::Lseek {
+            slot: slot(world, true, |kind| kind == Kind::File, dice),
+            offset: *dice.one(&[0, 0, 1, 3, 4096, 5000, -1, -5]),
+            whence: *dice.one(&[Whence::Set, Whence::Cur, Whence::End, Whence::Data, Whence::Hole]),
+        },
+        What::Ftruncate => {
+            let open = if aimed { world.slot(|kind, flags| kind == Kind::File && flags.writes(), dice) } else { None };
+            match open {
+                Some(slot) => Op::Ftruncate { slot, len: *dice.one(&[0, 1, 5, 5000, 20000]) },
+                None if dice.percent(85) => open_to_write(world, dice),
+                None => Op::Ftruncate { slot: any_slot(dice), len: *dice.one(&[0, 1, -1]) },
+            }
+        }
+        What::Sync => {
+            let slot = slot(world, aimed, |_| true, dice);
+            if dice.percent(50) { Op::Fsync { slot } } else { Op::Fdatasync { slot } }
+        }
+        What::Getdents => match world.slot(|kind, _| kind == Kind::Dir, dice) {
+            Some(slot) if dice.percent(35) => Op::Lseek { slot, offset: 0, whence: Whence::Set },
+            Some(slot) => Op::Getdents { slot, size: *dice.one(&[280, 400, 32768]) },
+            None if dice.percent(85) => {
+                let path = world.directory(dice);
+                let path = if path.is_empty() { Bytes::from(".") } else { path };
+                let flags = world.safe(libc::O_RDONLY | libc::O_DIRECTORY, dice);
+                Op::Open { slot: any_slot(dice), path, flags, mode: 0 }
+            }
+            None => Op::Getdents { slot: any_slot(dice), size: 280 },
+        },
+        What::Fchmod => {
+            Op::Fchmod { slot: slot(world, aimed, |_| true, dice), mode: *dice.one(&[0o644, 0o4755, 0o600, 0o2711]) }
+        }
+        What::Chown => {
+            let ids: &[i64] = if privilege == Privilege::Root { &[0, 1, 1000, -1, -1] } else { &[0, 0, -1, -1, 1] };
+            Op::Chown { on: on(world, aimed, |_| true, dice), uid: *dice.one(ids), gid: *dice.one(ids) }
+        }
+        What::Utimens => Op::Utimens { on: on(world, aimed, |_| true, dice), atime: time(dice), mtime: time(dice) },
+        What::SetXattr => Op::SetXattr {
+            on: on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice),
+            name: xattr_name(dice),
+            value: Bytes::from(*dice.one(&["", "v", "value", "y", "another value"])),
+            flags: XattrFlags(*dice.one(&[0, 0, 0, libc::XATTR_CREATE, libc::XATTR_REPLACE])),
+        },
+        What::GetXattr => Op::GetXattr {
+            on: on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice),
+            name: xattr_name(dice),
+            size: *dice.one(&[0, 100, 100, 1]),
+        },
+        What::ListXattr => {
+            Op::ListXattr { on: on(world, aimed, |_| true, dice), size: *dice.one(&[0, 4000, 4000, 20]) }
+        }
+        What::RemoveXattr => Op::RemoveXattr {
+            on: on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice),
+            name: xattr_name(dice),
+        },
+        What::Access => {
+            let path = place(world, aimed, |_| true, dice);
+            Op::Access { path, mode: *dice.one(&[0, 1, 2, 4, 6, 7]) }
+        }
+        What::Umask => Op::Umask { mode: *dice.one(&[0, 0o22, 0o77, 0o777, 0o27]) },
+    }
+}
+
+/// What an attribute call is about.
+fn on<A: Aim>(world: &mut World<'_, A>, aimed: bool, fits: impl Fn(Kind) -> bool, dice: &mut Dice<'_>) -> On {
+    match dice.below(10) {
+        0..=4 => On::Path(place(world, aimed, |kind| kind != Kind::Symlink && fits(kind), dice)),
+        5..=7 => On::Link(place(world, aimed, fits, dice)),
+        _ => On::Slot(slot(world, aimed, fits, dice)),
+    }
+}
+
+fn time(dice: &mut Dice<'_>) -> NewTime {
+    match dice.below(6) {
+        0 | 1 => NewTime::Now,
+        2 | 3 => NewTime::Omit,
+        4 => NewTime::At(Time { sec: 1_200_000_000, nsec: 123_456_789 }),
+        _ => NewTime::At(Time { sec: *dice.one(&[0, -1, 2_000_000_000, 5_000_000_000]), nsec: 1 }),
+    }
+}
+
+/// The name of an xattr: few names, so that they meet; now and then one that must be refused.
+fn xattr_name(dice: &mut Dice<'_>) -> Bytes {
+    match dice.below(40) {
+        0..=15 => Bytes::from(*dice.one(&["user.a", "user.a", "user.b", "user.c"])),
+        16..=20 => Bytes::from(*dice.one(&["trusted.a", "trusted.b", "security.c"])),
+        21..=31 => Bytes::from(*dice.one(&["@a", "@origin", "@opaque", "@impure", "@overlay.a", "@whiteout"])),
+        32 | 33 => Bytes::from(*dice.one(&["trusted.overlayx", "user.overlay", "trusted.overlay", "user.overlayfs.a"])),
+        34 => Bytes::from(*dice.one(&["", "user.", "trusted.", "@", "nonsense", "system.x"])),
+        35 => Bytes([b"user.", &[b'n'; 251][..]].concat()),
+        36 => Bytes([b"user.", &[b'n'; 250][..]].concat()),
+        37 => Bytes([b"@", &[b'p'; 235][..]].concat()),
+        38 => Bytes(vec![b'z'; 300]),
+        _ => Bytes::from("user.a"),
     }
 }
 

@@ -1,20 +1,80 @@
-//! Attributes: chmod and truncate (`ovl_setattr`).
+//! Attributes: chmod, chown, time stamps, truncate (`ovl_setattr`), and access.
 
 use super::Model;
 use super::clause::Clause;
 use super::copy_up::Copy;
+use super::disk::Ino;
+use super::overlay::DentryId;
+use super::value::Stamp;
 use crate::errno::Errno;
+use crate::step::{NewTime, On};
 use crate::trace::Kind;
 
 impl Model {
-    pub(super) fn chmod(&mut self, path: &[u8], mode: u32) -> Result<(), Errno> {
-        let id = self.walk(path, true)?;
-        self.must_copy_up(id, Clause::CupChmod)?;
+    /// Copies an object up for a change of its attributes and gives its upper inode.
+    fn attributes(&mut self, id: DentryId, clause: Clause) -> Result<Ino, Errno> {
+        self.must_copy_up(id, clause)?;
         self.copy_up(id, Copy::Data)?;
-        let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
+        self.cache.at(id).and_then(|n| n.upper).ok_or(Errno::ESTALE)
+    }
+
+    pub(super) fn chmod(&mut self, id: DentryId, mode: u32) -> Result<(), Errno> {
+        let ino = self.attributes(id, Clause::CupChmod)?;
         self.disk.set_mode(&mut self.rules, ino, (mode & 0o7777) as u16);
         self.copy_attr(id);
         Ok(())
+    }
+
+    pub(super) fn chown(&mut self, on: &On, uid: i64, gid: i64) -> Result<(), Errno> {
+        let id = self.on(on)?;
+        let (uid, gid) = (u32::try_from(uid).ok(), u32::try_from(gid).ok());
+        // Other ids than the one that the user namespace maps do not exist there (USR-07).
+        let unmapped = |id: Option<u32>| id.is_some_and(|id| id != 0);
+        if !self.context.initial_capabilities() && (unmapped(uid) || unmapped(gid)) {
+            return Err(self.refuse(Clause::VfsChownUnmapped, Errno::EINVAL));
+        }
+        let ino = self.attributes(id, Clause::CupChown)?;
+        let Some(cached) = self.cache.at(id).map(|n| n.mode) else { return Err(Errno::ESTALE) };
+        // Whatever is not a directory loses setuid, and setgid if group-executable, whoever asks.
+        let real = self.disk[ino].mode;
+        let killed = 0o4000 | if cached & 0o2010 == 0o2010 { 0o2000 } else { 0 };
+        if self.kind_of(id) != Some(Kind::Dir) && real & killed != 0 && self.rules.holds(Clause::VfsChownSuid) {
+            self.disk.raw(ino).mode = real & !killed;
+        }
+        let (old_uid, old_gid) = (self.disk[ino].uid, self.disk[ino].gid);
+        self.disk.set_owner(&mut self.rules, ino, uid.unwrap_or(old_uid), gid.unwrap_or(old_gid));
+        self.copy_attr(id);
+        Ok(())
+    }
+
+    pub(super) fn utimens(&mut self, on: &On, atime: NewTime, mtime: NewTime) -> Result<(), Errno> {
+        // Nothing to do: not even the path is looked at.
+        if atime == NewTime::Omit && mtime == NewTime::Omit && self.rules.holds(Clause::VfsUtimeOmit) {
+            return Ok(());
+        }
+        let id = self.on(on)?;
+        let ino = self.attributes(id, Clause::CupUtimens)?;
+        let new = |model: &Model, time: NewTime, old: Stamp| match time {
+            NewTime::Now => model.now(),
+            NewTime::Omit => old,
+            NewTime::At(time) => Stamp::Exact(time),
+        };
+        let (atime, mtime) = (new(self, atime, self.disk[ino].atime), new(self, mtime, self.disk[ino].mtime));
+        self.disk.set_times(&mut self.rules, ino, atime, mtime);
+        self.copy_attr(id);
+        Ok(())
+    }
+
+    pub(super) fn access(&mut self, path: &[u8], mode: u32) -> Result<(), Errno> {
+        if mode & !0o7 != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let id = self.walk(path, true)?;
+        let Some(node) = self.cache.at(id) else { return Err(Errno::ENOENT) };
+        let both = node.mode & self.disk[node.real()].mode;
+        // No mode bit stops root but a missing execute bit.
+        let refused = mode & 1 != 0 && node.kind != Kind::Dir && both & 0o111 == 0;
+        if refused { Err(self.refuse(Clause::VfsAccessExec, Errno::EACCES)) } else { Ok(()) }
     }
 
     pub(super) fn truncate(&mut self, path: &[u8], len: i64) -> Result<(), Errno> {

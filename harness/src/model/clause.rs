@@ -106,6 +106,16 @@ clauses! {
     VfsReadlinkKind = "VFS-16.einval", Contract, "readlink of what is no symlink is EINVAL.", "fs/stat.c do_readlinkat";
     VfsSymlinkLong = "VFS-17.long", Linux, "A symlink target of 4096 bytes or more is ENAMETOOLONG, an empty one ENOENT.", "fs/namei.c do_symlinkat";
     VfsKillSuid = "VFS-18.suid", Contract, "Writing or truncating by a caller without CAP_FSETID clears setuid, and setgid of a group-executable file (ATT-03).", "fs/attr.c setattr_should_drop_suidgid";
+    VfsChownSuid = "VFS-18.chown", Contract, "chown of what is no directory clears setuid, and setgid of a group-executable file, whoever asks (ATT-02).", "fs/open.c chown_common";
+    VfsChownUnmapped = "VFS-18.unmapped", Linux, "chown to an id that the user namespace does not map is EINVAL (USR-07).", "fs/open.c chown_common";
+    VfsUtimeOmit = "VFS-18.omit", Linux, "Two times UTIME_OMIT change nothing and look at nothing (CUP-02).", "fs/utimes.c utimensat";
+    VfsAccessExec = "VFS-18.exec", Linux, "Asking for X_OK of a file without any execute bit is EACCES, even for root.", "fs/namei.c generic_permission";
+    VfsOffset = "VFS-14.offset", Linux, "A negative offset for pread or pwrite is EINVAL before the descriptor is looked at.", "fs/read_write.c ksys_pread64";
+    VfsPipeSeek = "VFS-14.espipe", Linux, "A fifo has no positions: ESPIPE.", "fs/read_write.c";
+    VfsSeekRange = "VFS-14.range", Linux, "Seeking before the start or beyond the largest file is EINVAL.", "fs/read_write.c generic_file_llseek_size";
+    VfsFtruncate = "VFS-15.ftruncate", Linux, "ftruncate of what is not a regular file open for writing is EINVAL.", "fs/open.c do_ftruncate";
+    VfsSyncKind = "VFS-16.sync", Linux, "fsync of a fifo or device is EINVAL.", "fs/sync.c vfs_fsync_range";
+    VfsGetdentsKind = "VFS-16.getdents", Linux, "getdents of what is no directory is ENOTDIR.", "fs/readdir.c iterate_dir";
     VfsMknodDevice = "VFS-19.mknod", Linux, "mknod of a device other than 0:0 needs CAP_MKNOD in the initial user namespace: EPERM (CRE-09).", "fs/namei.c vfs_mknod";
 
     // The filesystem under the layers.
@@ -152,6 +162,9 @@ clauses! {
     DirImpureGone = "DIR-13.impure", Format, "The first listing of an impure directory that holds no copied-up child any more removes the mark.", "readdir.c ovl_cache_get_impure";
     DirIno = "INO-08.dino", Linux, "d_ino equals st_ino where all layers are on one filesystem.", "readdir.c ovl_cache_update";
 
+    DirDead = "DIR-11.dead", Linux, "Listing a directory that was removed is ENOENT.", "fs/readdir.c iterate_dir";
+    DirRewind = "DIR-08.rewind", Contract, "Seeking an open directory to 0 makes it list anew what is there then.", "readdir.c ovl_dir_llseek, ovl_dir_reset";
+    DirSwitch = "DIR-15.switch", Contract, "A directory opened before it was copied up lists the merged content from its first read on.", "readdir.c ovl_dir_reset";
     DirInoStale = "INO-08.stale", Linux, "A hard link to a copied-up file, made in an impure directory that is listed as it lies on disk, is listed with the number of its upper inode until the listing is cached anew.", "readdir.c ovl_cache_get_impure, dir.c ovl_create_or_link";
 
     // Copy-up.
@@ -163,6 +176,10 @@ clauses! {
     CupRename = "CUP-01.rename", Format, "The source of a rename is copied up.", "dir.c ovl_rename";
     CupRenameExchange = "CUP-01.exchange", Format, "RENAME_EXCHANGE copies up both.", "dir.c ovl_rename";
     CupRead = "CUP-02.read", Format, "Opening for reading copies nothing up.", "copy_up.c ovl_open_need_copy_up";
+    CupChown = "CUP-01.chown", Format, "chown copies up, even with -1 and -1.", "inode.c ovl_setattr";
+    CupUtimens = "CUP-01.utimens", Format, "Setting time stamps copies up.", "inode.c ovl_setattr";
+    CupSetXattr = "CUP-01.setxattr", Format, "setxattr copies up, even if it then fails with EEXIST, ENODATA or EOPNOTSUPP.", "xattrs.c ovl_xattr_set";
+    CupRemoveXattr = "CUP-01.removexattr", Format, "removexattr of an existing name copies up.", "xattrs.c ovl_xattr_set";
     CupSpecial = "CUP-03.special", Format, "Opening a fifo, socket or device copies nothing up, even for writing.", "copy_up.c ovl_open_need_copy_up";
     CupParent = "CUP-05.parent", Format, "Creating or removing a name copies its directory up.", "dir.c ovl_create_object, ovl_do_remove";
     CupAncestors = "CUP-09.ancestors", Format, "Missing ancestors are copied up first, from the top.", "copy_up.c ovl_copy_up_flags";
@@ -182,6 +199,7 @@ clauses! {
 
     // Creation.
     CreOwner = "CRE-01.owner", Contract, "What is created belongs to the caller.", "dir.c ovl_create_or_link";
+    CreUmask = "CRE-01.umask", Contract, "The umask applies to what is created, over a whiteout too.", "fs/posix_acl.c posix_acl_create, dir.c ovl_create_over_whiteout";
     CreOverWhiteout = "CRE-02.replace", Contract, "Creating at a whiteouted name replaces the whiteout.", "dir.c ovl_create_over_whiteout";
     CreOpaque = "CRE-02.opaque", Format, "mkdir over an upper whiteout makes the directory opaque (OPQ-01a).", "dir.c ovl_create_over_whiteout";
     CreNoOpaque = "OPQ-01.plain", Format, "mkdir where no upper whiteout was makes no opaque directory while no feature forbids offline changes (OPQ-01b).", "dir.c ovl_create_upper";
@@ -223,7 +241,28 @@ clauses! {
     NlkMerged = "NLK-01.merged", Linux, "A merged directory has one link.", "inode.c ovl_getattr";
     NlkReal = "NLK-01.real", Linux, "A directory that does not merge has its own link count.", "inode.c ovl_getattr";
 
+    // Xattrs.
+    XatRange = "XAT-00.range", Linux, "An xattr name that is empty or longer than 255 bytes is ERANGE, before a path is walked.", "fs/xattr.c import_xattr_name";
+    XatTrusted = "XAT-06.trusted", Linux, "trusted.* needs CAP_SYS_ADMIN in the initial user namespace: EPERM to write, ENODATA to read.", "fs/xattr.c xattr_permission";
+    XatUserKind = "XAT-00.kind", Linux, "user.* is for files and directories: EPERM to write, ENODATA to read elsewhere, without copy-up (CUP-04).", "fs/xattr.c xattr_permission";
+    XatUnknown = "XAT-00.unknown", Linux, "A name in no known namespace is EOPNOTSUPP.", "fs/xattr.c xattr_resolve_name";
+    XatCreate = "XAT-00.create", Contract, "XATTR_CREATE of an existing name is EEXIST.", "fs/xattr.c simple_xattr_set";
+    XatReplace = "XAT-00.replace", Contract, "XATTR_REPLACE of a missing name is ENODATA.", "fs/xattr.c simple_xattr_set";
+    XatNoData = "XAT-00.nodata", Contract, "Getting or removing a missing xattr is ENODATA.", "fs/xattr.c";
+    XatSmall = "XAT-00.small", Linux, "A buffer too small for a value is ERANGE.", "fs/xattr.c";
+    XatEscape = "XAT-01.escape", Linux, "A private name set through the overlay is stored escaped, with another `overlay.` after the prefix, and never touches the real one.", "xattrs.c ovl_xattr_escape_name";
+    XatEscapeLong = "XAT-05.long", Linux, "A private name that is too long when escaped is EOPNOTSUPP.", "xattrs.c ovl_xattr_escape_name";
+    XatHidden = "XAT-02.hidden", Contract, "Private xattrs are not listed.", "xattrs.c ovl_listxattr";
+    XatUnescape = "XAT-02.unescape", Linux, "Escaped names are listed unescaped.", "xattrs.c ovl_listxattr";
+    XatSizeQuery = "XAT-02.size", Linux, "The size query counts what is not listed, too.", "xattrs.c ovl_listxattr";
+    XatListSmall = "XAT-02.small", Linux, "A buffer too small for all names, hidden ones included, is ERANGE.", "xattrs.c ovl_listxattr";
+    XatRemoveMissing = "XAT-08.missing", Format, "Removing a missing xattr of a lower file copies nothing up.", "xattrs.c ovl_xattr_set";
+
     // Open files.
+    FilSeekHole = "FIL-10.hole", Linux, "SEEK_DATA and SEEK_HOLE are answered by the real file; beyond its data they are ENXIO.", "file.c ovl_llseek";
+    FilReplaced = "FIL-11.replaced", Linux, "Copying up a regular file that was removed while open is EEXIST where a whiteout or another object has its name.", "copy_up.c ovl_copy_up_tmpfile, ovl_copy_up_workdir";
+    FilReplacedRename = "FIL-11.rename", Linux, "Copying up a removed directory, symlink or special file replaces what has its name, where rename(2) would: a removed fifo comes back in place of its whiteout.", "copy_up.c ovl_copy_up_workdir";
+    FilRemovedDir = "FIL-11.dir", Linux, "Copying up into a directory that was removed is ENOENT.", "fs/namei.c may_create";
     FilReroute = "FIL-01.reroute", Contract, "A descriptor opened for reading before copy-up reads the upper data after it.", "file.c ovl_real_fdget";
     FilOrphan = "FIL-13.orphan", Contract, "A file removed while open stays usable through its descriptor.", "file.c";
 }

@@ -58,12 +58,20 @@ impl Model {
         else {
             return Ok(());
         };
+        // The directory was removed, or the name is taken by what replaced the object (FIL-11).
+        if self.disk[dest].nlink == 0 {
+            return Err(self.refuse(Clause::FilRemovedDir, Errno::ENOENT));
+        }
         let lower = self.cache.node(node_id).lowers[0].1;
         let kind = self.cache.node(node_id).kind;
         let name = self.cache.dentry(id).name.clone();
         let (dest_atime, dest_mtime) = (self.disk[dest].atime, self.disk[dest].mtime);
         if self.rules.holds(Clause::CupImpure) {
             self.set_impure(parent);
+        }
+
+        if let Some(taken) = self.disk.child(dest, &name) {
+            self.may_replace(kind, taken)?;
         }
 
         // Regular files are built nameless (O_TMPFILE), the rest in the work directory.
@@ -140,11 +148,31 @@ impl Model {
         Ok(())
     }
 
+    /// Whether copy-up may put an object where something has taken its name (FIL-11). A regular file
+    /// is linked in and never may. The rest is renamed in, and may replace what rename(2) would
+    /// replace; only the 6.12 series refuses that.
+    fn may_replace(&mut self, kind: Kind, taken: Ino) -> Result<(), Errno> {
+        if kind == Kind::File || self.context.kernel == (6, 12) {
+            return Err(self.refuse(Clause::FilReplaced, Errno::EEXIST));
+        }
+        let taken_by_dir = self.disk[taken].is_dir();
+        match (kind == Kind::Dir, taken_by_dir) {
+            (true, false) => Err(self.refuse(Clause::FilReplacedRename, Errno::ENOTDIR)),
+            (false, true) => Err(self.refuse(Clause::FilReplacedRename, Errno::EISDIR)),
+            (true, true) if !self.disk.is_empty_dir(taken) => {
+                Err(self.refuse(Clause::FilReplacedRename, Errno::ENOTEMPTY))
+            }
+            _ if self.rules.holds(Clause::FilReplacedRename) => Ok(()),
+            _ => Err(Errno::EEXIST),
+        }
+    }
+
     /// Xattrs of the source go to the copy, private ones excepted (`ovl_copy_xattr`).
     pub(super) fn copy_xattrs(&mut self, from: Ino, to: Ino) {
         let xattrs = self.disk[from].xattrs.clone();
         for (name, value) in xattrs {
-            let private = name.first() == Some(&b'@');
+            // Escaped names are ordinary data of an overlay above this one (CUP-11).
+            let private = name.first() == Some(&b'@') && !name.starts_with(b"@overlay.");
             let copied =
                 if private { !self.rules.holds(Clause::CupPrivate) } else { self.rules.holds(Clause::CupXattrs) };
             if copied {

@@ -22,7 +22,8 @@ impl Model {
 
     /// Owner and mode of a new object (`inode_init_owner`).
     fn new_owner(&mut self, dir: DentryId, mode: u32, is_dir: bool) -> Owner {
-        let mut owner = Owner { uid: 0, gid: 0, mode: (mode & 0o7777) as u16 };
+        let masked = if self.umask == 0 || self.rules.holds(Clause::CreUmask) { mode & !self.umask } else { mode };
+        let mut owner = Owner { uid: 0, gid: 0, mode: (masked & 0o7777) as u16 };
         if !self.rules.holds(Clause::CreOwner) {
             owner.uid = 1;
         }
@@ -71,7 +72,7 @@ impl Model {
             return Err(if self.rules.holds(Clause::VfsSymlinkLong) { errno } else { Errno::EINVAL });
         }
         let id = self.walk_create(path, false)?;
-        self.create_object(id, Body::Symlink(target.into()), 0o777)
+        self.create_symlink(id, target)
     }
 
     /// `ovl_create_object`: the directory is copied up, then the object made in its upper.
@@ -80,6 +81,14 @@ impl Model {
         self.copy_up_parent(dir)?;
         let owner = self.new_owner(dir, mode, body.kind() == Kind::Dir);
         self.put(id, New::Object(body, owner))
+    }
+
+    /// A symlink's mode is 0777, whatever the umask.
+    fn create_symlink(&mut self, id: DentryId, target: &[u8]) -> Result<(), Errno> {
+        let umask = std::mem::take(&mut self.umask);
+        let done = self.create_object(id, Body::Symlink(target.into()), 0o777);
+        self.umask = umask;
+        done
     }
 
     /// Copies up the directory of a name that changes (CUP-05).
@@ -148,6 +157,10 @@ impl Model {
                 self.disk.set_xattr(&mut self.rules, ino, "@opaque", XattrValue::known("y"));
             }
         } else {
+            // Something else than the whiteout is there by now.
+            if !self.disk.child(upper_dir, &name).is_some_and(|i| self.disk[i].is_char_whiteout()) {
+                return Err(Errno::ESTALE);
+            }
             let work = self.work;
             ino = match new {
                 New::Object(body, owner) => self.disk.create(&mut self.rules, work, TEMP, body, owner),
@@ -187,6 +200,7 @@ impl Model {
             version: 0,
             impure_cache: None,
             key: Some(ino),
+            dead: false,
             refs: 0,
             pipe: Pipe::default(),
         };

@@ -2,7 +2,6 @@
 
 use super::Model;
 use super::clause::Clause;
-use super::context::View;
 use super::copy_up::Copy;
 use super::disk::Body;
 use super::overlay::DentryId;
@@ -19,6 +18,8 @@ pub(super) struct OpenFile {
     pub(super) position: u64,
     /// Opened while there was no upper.
     pub(super) was_lower: bool,
+    /// A directory: listed to its end.
+    pub(super) listed: bool,
 }
 
 /// Most bytes a fifo holds.
@@ -103,7 +104,7 @@ impl Model {
             self.truncate_open(id);
         }
         let was_lower = self.cache.at(id).is_some_and(|n| n.upper.is_none());
-        Ok(OpenFile { dentry: id, flags, position: 0, was_lower })
+        Ok(OpenFile { dentry: id, flags, position: 0, was_lower, listed: false })
     }
 
     /// `vfs_open`: copy-up for regular files, the driver's say for the rest.
@@ -215,7 +216,14 @@ impl Model {
         }
     }
 
-    pub(super) fn read(&mut self, slot: Slot, len: u32) -> Result<Vec<u8>, Errno> {
+    pub(super) fn set_position(&mut self, slot: Slot, to: u64) {
+        if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
+            file.position = to;
+        }
+    }
+
+    /// Reads at `at`, or at the position and moves it.
+    pub(super) fn read_at(&mut self, slot: Slot, len: u32, at: Option<u64>) -> Result<Vec<u8>, Errno> {
         let file = self.file(slot)?;
         if !file.flags.reads() {
             return Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF));
@@ -229,9 +237,12 @@ impl Model {
                     ino = self.cache.node(node).lowers.first().map_or(ino, |l| l.1);
                 }
                 let data = self.disk.data(ino);
-                let start = (file.position as usize).min(data.len());
+                let from = at.unwrap_or(file.position);
+                let start = (from.min(data.len() as u64)) as usize;
                 let end = (start + len as usize).min(data.len());
-                self.advance(slot, file.position + (end - start) as u64);
+                if at.is_none() {
+                    self.advance(slot, from + (end - start) as u64);
+                }
                 Ok(data[start..end].to_vec())
             }
             Kind::Fifo => {
@@ -248,14 +259,15 @@ impl Model {
                 Ok(pipe.data.drain(..taken).collect())
             }
             _ => {
-                let zeros = matches!(self.disk[self.cache.node(node).real()].body, Body::Char(1, 5 | 7));
+                let zeros = Model::reads_zeros(&self.disk[self.cache.node(node).real()].body);
                 let zeros = zeros == self.rules.holds(Clause::VfsDevice);
                 Ok(if zeros { vec![0; len as usize] } else { Vec::new() })
             }
         }
     }
 
-    pub(super) fn write(&mut self, slot: Slot, data: &[u8]) -> Result<u64, Errno> {
+    /// Writes at `at`, or at the position and moves it.
+    pub(super) fn write_at(&mut self, slot: Slot, data: &[u8], at: Option<u64>) -> Result<u64, Errno> {
         let file = self.file(slot)?;
         if !file.flags.writes() {
             return Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF));
@@ -269,12 +281,14 @@ impl Model {
                 let Some(ino) = self.cache.node(node).upper else { return Err(Errno::EBADF) };
                 let size = self.disk.data(ino).len() as u64;
                 let append = file.flags.has(libc::O_APPEND) && self.rules.holds(Clause::VfsAppend);
-                let at = if append { size } else { file.position };
+                let place = if append { size } else { at.unwrap_or(file.position) };
                 self.copy_attr(file.dentry);
                 self.drop_suid(file.dentry, true);
-                self.disk.write(&mut self.rules, ino, at, data);
+                self.disk.write(&mut self.rules, ino, place, data);
                 self.copy_attr(file.dentry);
-                self.advance(slot, at + data.len() as u64);
+                if at.is_none() {
+                    self.advance(slot, place + data.len() as u64);
+                }
                 Ok(data.len() as u64)
             }
             Kind::Fifo => {
@@ -293,7 +307,7 @@ impl Model {
                 let taken = data.len().min(free);
                 if self.rules.holds(Clause::VfsFifoWrite) {
                     self.cache.node_mut(node).pipe.data.extend_from_slice(&data[..taken]);
-                    if self.context.view == View::Plain {
+                    if self.dates_fifos() {
                         let ino = self.cache.node(node).real();
                         self.disk.date_data(&mut self.rules, ino);
                     }

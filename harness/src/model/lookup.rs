@@ -184,7 +184,9 @@ impl Model {
         let merged = upper.is_some() && lower.is_some() || lowers.len() > 1;
         let whiteouts =
             is_dir && self.context.view == View::Overlay && (merged || self.disk[real].xattr("@origin").is_some());
-        let impure = upper.is_some_and(|u| is_dir && self.disk[u].xattr("@impure") == Some(&XattrValue::known("y")));
+        let overlay = self.context.view == View::Overlay;
+        let impure =
+            overlay && upper.is_some_and(|u| is_dir && self.disk[u].xattr("@impure") == Some(&XattrValue::known("y")));
         let mode = self.disk[real].mode;
         self.cache.add_node(Node {
             kind,
@@ -197,6 +199,7 @@ impl Model {
             version: 0,
             impure_cache: None,
             key,
+            dead: false,
             refs: 0,
             pipe: Pipe::default(),
         })

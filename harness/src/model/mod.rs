@@ -18,7 +18,7 @@
 //! | `walk`, `permission` | path walk, symlinks, capabilities |
 //! | [`readdir`], [`look`] | listing; attributes and identity |
 //! | `copy_up` | copy-up |
-//! | `create`, `remove`, `rename`, `attr`, `file` | operations by what they do to names, attributes, data |
+//! | `create`, `remove`, `rename`, `attr`, `xattr`, `file`, `io` | operations by what they do to names, attributes, data |
 //! | [`value`] | what only the kernel knows: times, numbers, handles |
 
 mod attr;
@@ -28,6 +28,7 @@ mod copy_up;
 mod create;
 pub mod disk;
 mod file;
+mod io;
 pub mod look;
 mod lookup;
 mod mount;
@@ -41,6 +42,7 @@ mod survey;
 mod tests;
 pub mod value;
 mod walk;
+mod xattr;
 
 pub use clause::{CLAUSES, Clause, Level, Rules};
 pub use context::{Context, View};
@@ -69,6 +71,10 @@ pub enum Predicted {
     Stat(Look),
     /// Success with directory entries.
     List(Listing),
+    /// Success with names of xattrs.
+    Names(Vec<Bytes>),
+    /// No rule says what.
+    Unspecified,
 }
 
 /// The executable specification, in the state after some steps.
@@ -91,6 +97,7 @@ pub struct Model {
     cache: Cache,
     slots: [Option<OpenFile>; SLOTS],
     uuids: u32,
+    umask: u32,
 }
 
 impl Model {
@@ -117,6 +124,7 @@ impl Model {
             cache: Cache::default(),
             slots: Default::default(),
             uuids: 0,
+            umask: 0,
         };
         model.mount();
         model
@@ -133,8 +141,8 @@ impl Model {
         match op {
             Op::Open { slot, path, flags, mode } => unit(self.open(*slot, path, *flags, *mode)),
             Op::Close { slot } => unit(self.close(*slot)),
-            Op::Read { slot, len } => self.read(*slot, *len).map(|d| Predicted::Bytes(Bytes(d))),
-            Op::Write { slot, data } => self.write(*slot, data).map(Predicted::Count),
+            Op::Read { slot, len } => self.read_at(*slot, *len, None).map(|d| Predicted::Bytes(Bytes(d))),
+            Op::Write { slot, data } => self.write_at(*slot, data, None).map(Predicted::Count),
             Op::Truncate { path, len } => unit(self.truncate(path, *len)),
             Op::Fstat { slot } => {
                 let file = self.file(*slot)?;
@@ -148,7 +156,40 @@ impl Model {
             Op::Link { old, new } => unit(self.link(old, new)),
             Op::Unlink { path } => unit(self.unlink(path)),
             Op::Rename { old, new, flags } => unit(self.rename(old, new, *flags)),
-            Op::Chmod { path, mode } => unit(self.chmod(path, *mode)),
+            Op::Chmod { path, mode } => {
+                let id = self.walk(path, true)?;
+                unit(self.chmod(id, *mode))
+            }
+            Op::Pread { slot, len, offset } => self.pread(*slot, *len, *offset).map(|d| Predicted::Bytes(Bytes(d))),
+            Op::Pwrite { slot, data, offset } => self.pwrite(*slot, data, *offset).map(Predicted::Count),
+            Op::Lseek { slot, offset, whence } => Ok(match self.lseek(*slot, *offset, *whence)? {
+                Some(at) => Predicted::Count(at),
+                None => Predicted::Unspecified,
+            }),
+            Op::Ftruncate { slot, len } => unit(self.ftruncate(*slot, *len)),
+            Op::Fsync { slot } | Op::Fdatasync { slot } => unit(self.sync(*slot)),
+            Op::Getdents { slot, .. } => self.getdents(*slot).map(Predicted::List),
+            Op::Fchmod { slot, mode } => {
+                let id = self.file(*slot)?.dentry;
+                unit(self.chmod(id, *mode))
+            }
+            Op::Chown { on, uid, gid } => unit(self.chown(on, *uid, *gid)),
+            Op::Utimens { on, atime, mtime } => unit(self.utimens(on, *atime, *mtime)),
+            Op::SetXattr { on, name, value, flags } => unit(self.set_xattr(on, name, value, *flags)),
+            Op::GetXattr { on, name, size } => self.get_xattr(on, name, *size).map(|value| match size {
+                0 => Predicted::Count(value.len() as u64),
+                _ => Predicted::Bytes(Bytes(value)),
+            }),
+            Op::ListXattr { on, size } => self.list_xattr(on, *size).map(|(names, len)| match size {
+                0 => Predicted::Count(len),
+                _ => Predicted::Names(names),
+            }),
+            Op::RemoveXattr { on, name } => unit(self.remove_xattr(on, name)),
+            Op::Access { path, mode } => unit(self.access(path, *mode)),
+            Op::Umask { mode } => {
+                let old = std::mem::replace(&mut self.umask, mode & 0o777);
+                Ok(Predicted::Count(u64::from(old)))
+            }
             Op::Stat { path } => self.stat(path, true).map(Predicted::Stat),
             Op::Lstat { path } => self.stat(path, false).map(Predicted::Stat),
             Op::List { path } => self.list(path).map(Predicted::List),

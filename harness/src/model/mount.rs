@@ -91,6 +91,7 @@ impl Model {
             version: 0,
             impure_cache: None,
             key: None,
+            dead: false,
             refs: 0,
             pipe: Pipe::default(),
         });

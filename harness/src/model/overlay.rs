@@ -62,6 +62,8 @@ pub struct Node {
     pub impure_cache: Option<(u64, BTreeMap<Bytes, Ino>)>,
     /// The real inode that the kernel's inode cache knows it by.
     pub key: Option<Ino>,
+    /// `S_DEAD`: a directory that was removed.
+    pub dead: bool,
     /// How many dentries have it.
     pub refs: u32,
     /// Pipe of an open fifo.

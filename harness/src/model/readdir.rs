@@ -39,7 +39,7 @@ impl Model {
         self.list_merged(id)
     }
 
-    fn names_of(&self, dir: Ino) -> Listing {
+    pub(super) fn names_of(&self, dir: Ino) -> Listing {
         let names = self.disk[dir].names();
         names.into_iter().flatten().map(|(name, &ino)| (name.clone(), self.disk[ino].body.kind(), ino)).collect()
     }

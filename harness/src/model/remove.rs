@@ -100,6 +100,9 @@ impl Model {
             }
             done
         };
+        if let (true, true, Some(node)) = (is_dir, result.is_ok(), self.cache.dentry(id).node) {
+            self.cache.node_mut(node).dead = true;
+        }
         if self.cache.at(id).is_some_and(|n| n.upper.is_some()) {
             self.copy_attr(id);
         }

@@ -153,6 +153,9 @@ impl Model {
         if exchange {
             self.cache.exchange(old, new);
         } else {
+            if let (true, Some(node)) = (new_is_dir, self.cache.dentry(new).node) {
+                self.cache.node_mut(node).dead = true;
+            }
             self.cache.rename(old, new);
         }
         Ok(())
@@ -180,6 +183,17 @@ impl Model {
         let target = self.disk.child(new_upper, &new_name);
         if moved.is_some() && moved == target {
             return Err(self.refuse(Clause::RenAlias, Errno::ESTALE));
+        }
+        // What the upper holds must be what was looked up.
+        if self.is_negative(new) {
+            let whiteout = target.is_some_and(|t| self.disk[t].is_char_whiteout());
+            let stale = match target {
+                Some(_) => !(whiteout && self.cache.dentry(new).opaque),
+                None => swap == Swap::Exchange,
+            };
+            if stale && self.context.view == View::Overlay {
+                return Err(Errno::ESTALE);
+            }
         }
         self.mark_opaque(old, new_dir, Clause::RenOpaque);
         if user_exchange {

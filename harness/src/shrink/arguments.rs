@@ -3,7 +3,7 @@
 use super::cuts::{layers, layers_mut};
 use crate::bytes::Bytes;
 use crate::case::{Case, LAYER_TIME, Node, NodeKind};
-use crate::step::{Op, OpenFlags, RenameFlags, Special, footprint_of};
+use crate::step::{On, Op, OpenFlags, RenameFlags, Special, footprint_of};
 
 /// All steps or entries simplified at once in one respect: the `at`th respect.
 pub(super) fn bulk(case: &Case, at: usize) -> Option<Case> {
@@ -105,7 +105,17 @@ pub(super) fn paths_mut(op: &mut Op, mut change: impl FnMut(&mut Bytes)) {
         | Op::Chmod { path, .. }
         | Op::Stat { path }
         | Op::Lstat { path }
-        | Op::List { path } => change(path),
+        | Op::List { path }
+        | Op::Access { path, .. } => change(path),
+        Op::Chown { on, .. }
+        | Op::Utimens { on, .. }
+        | Op::SetXattr { on, .. }
+        | Op::GetXattr { on, .. }
+        | Op::ListXattr { on, .. }
+        | Op::RemoveXattr { on, .. } => match on {
+            On::Path(path) | On::Link(path) => change(path),
+            On::Slot(_) => {}
+        },
         Op::Link { old, new } | Op::Rename { old, new, .. } => {
             change(old);
             change(new);
@@ -114,6 +124,15 @@ pub(super) fn paths_mut(op: &mut Op, mut change: impl FnMut(&mut Bytes)) {
         | Op::Read { .. }
         | Op::Write { .. }
         | Op::Fstat { .. }
+        | Op::Pread { .. }
+        | Op::Pwrite { .. }
+        | Op::Lseek { .. }
+        | Op::Ftruncate { .. }
+        | Op::Fsync { .. }
+        | Op::Fdatasync { .. }
+        | Op::Getdents { .. }
+        | Op::Fchmod { .. }
+        | Op::Umask { .. }
         | Op::Remount
         | Op::Rotate
         | Op::DropCaches

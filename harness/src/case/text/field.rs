@@ -54,6 +54,20 @@ pub(super) struct OpenFlags;
 pub(super) struct RenameFlags;
 /// `fifo`, `char 1:3`.
 pub(super) struct NodeType;
+/// An offset in a file, which may be negative.
+pub(super) struct Offset;
+/// A user or group number, or -1.
+pub(super) struct Id;
+/// A size of a buffer for `getdents`.
+pub(super) struct BufferSize;
+/// The name of an xattr.
+pub(super) struct XattrName;
+/// `now`, `omit`, or seconds.
+pub(super) struct NewTime;
+/// `SEEK_SET`.
+pub(super) struct Whence;
+/// `XATTR_CREATE`; may be left out.
+pub(super) struct XattrFlags;
 
 impl Field for Slot {
     type Value = step::Slot;
@@ -155,6 +169,127 @@ impl Field for OptionalMode {
 
     fn print(value: &u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *value == 0 { Ok(()) } else { print_mode(*value, f) }
+    }
+}
+
+macro_rules! numbers {
+    ($($name:ident: $type:ty, $form:literal, $what:literal, $min:expr, $max:expr;)*) => {
+        $(impl Field for $name {
+            type Value = $type;
+            const FORM: &'static str = $form;
+            const WHAT: &'static str = $what;
+
+            fn parse(line: &mut Line<'_>) -> Result<$type, ParseError> {
+                number(line, Self::WHAT, $min, $max)
+            }
+
+            fn print(value: &$type, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, " {value}")
+            }
+        })*
+    };
+}
+
+numbers! {
+    Offset: i64, "OFFSET", "an offset", i64::MIN.into(), i64::MAX.into();
+    Id: i64, "ID", "a user or group number, or -1", -1, 4_294_967_294;
+    BufferSize: u32, "SIZE", "a buffer size", 280, 1 << 20;
+}
+
+impl Field for XattrName {
+    type Value = Bytes;
+    const FORM: &'static str = "NAME";
+    const WHAT: &'static str = "an xattr name (`user.x`, or `@x` for a private one)";
+
+    fn parse(line: &mut Line<'_>) -> Result<Bytes, ParseError> {
+        word_without_nul(line, Self::WHAT)
+    }
+
+    fn print(value: &Bytes, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match value.as_slice() {
+            // Here an `@` cannot be taken for anything else.
+            [b'@', rest @ ..] if Bytes::from(rest).is_bare() => write!(f, " @{}", Bytes::from(rest)),
+            _ => write!(f, " {value}"),
+        }
+    }
+}
+
+impl Field for NewTime {
+    type Value = step::NewTime;
+    const FORM: &'static str = "now|omit|TIME";
+    const WHAT: &'static str = "a time (`now`, `omit`, `1000000000.5`)";
+
+    fn parse(line: &mut Line<'_>) -> Result<step::NewTime, ParseError> {
+        let value = match line.peek_bare() {
+            Some("now") => step::NewTime::Now,
+            Some("omit") => step::NewTime::Omit,
+            _ => return time(line).map(step::NewTime::At),
+        };
+        line.skip();
+        Ok(value)
+    }
+
+    fn print(value: &step::NewTime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match value {
+            step::NewTime::Now => f.write_str(" now"),
+            step::NewTime::Omit => f.write_str(" omit"),
+            step::NewTime::At(time) => write!(f, " {time}"),
+        }
+    }
+}
+
+impl Field for Whence {
+    type Value = step::Whence;
+    const FORM: &'static str = "WHENCE";
+    const WHAT: &'static str = "SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA or SEEK_HOLE";
+
+    fn parse(line: &mut Line<'_>) -> Result<step::Whence, ParseError> {
+        let word = line.peek_bare().ok_or_else(|| line.expected(Self::WHAT))?;
+        let found = step::Whence::NAMES.iter().find(|(_, name, _)| *name == word);
+        let (whence, _, _) = found.ok_or_else(|| line.expected(Self::WHAT))?;
+        line.skip();
+        Ok(*whence)
+    }
+
+    fn print(value: &step::Whence, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = step::Whence::NAMES.iter().find(|(w, _, _)| w == value).map_or("", |(_, name, _)| name);
+        write!(f, " {name}")
+    }
+}
+
+impl Field for XattrFlags {
+    type Value = step::XattrFlags;
+    const FORM: &'static str = "[FLAGS]";
+    const WHAT: &'static str = "flags (`XATTR_CREATE`)";
+    const REQUIRED: bool = false;
+
+    fn parse(line: &mut Line<'_>) -> Result<step::XattrFlags, ParseError> {
+        let mut flags = 0;
+        flag_words(line, Self::WHAT, |line, at, word| {
+            let known = step::XattrFlags::NAMES;
+            let (bit, _) = known.iter().find(|(_, name)| *name == word).ok_or_else(|| {
+                let hint = did_you_mean(word, known.iter().map(|(_, name)| *name));
+                line.error(at, format!("unknown flag `{word}`{hint}"))
+            })?;
+            flags |= bit;
+            Ok(())
+        })?;
+        Ok(step::XattrFlags(flags))
+    }
+
+    fn default_value() -> Option<step::XattrFlags> {
+        Some(step::XattrFlags(0))
+    }
+
+    fn print(value: &step::XattrFlags, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = ' ';
+        for (bit, name) in step::XattrFlags::NAMES {
+            if value.0 & bit != 0 {
+                write!(f, "{before}{name}")?;
+                before = '|';
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,19 +7,20 @@ use std::fmt;
 
 use super::ParseError;
 use super::field::{
-    Count, Data, Field, Mode, NodeType, OpenFlags, OptionalMode, Path, RenameFlags, Size, Slot, number,
+    BufferSize, Count, Data, Field, Id, Mode, NewTime, NodeType, Offset, OpenFlags, OptionalMode, Path, RenameFlags,
+    Size, Slot, Whence, XattrFlags, XattrName, number,
 };
 use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
-use crate::step::{Actor, Expected, Op, Step};
+use crate::step::{Actor, Expected, On, Op, Step};
 
 /// How many threads a step can name so far.
 const THREADS: i128 = 1;
 
 macro_rules! operations {
-    ($($word:literal => $op:ident { $($field:ident: $form:ty),* },)*) => {
+    ($($word:literal => $op:ident { $($field:ident $(($wrap:path))?: $form:ty),* },)*) => {
         /// The words of the table.
         pub(super) const WORDS: &[&str] = &[$($word),*];
 
@@ -35,7 +36,7 @@ macro_rules! operations {
         /// Reads the arguments of the operation; `None` when there is no such operation.
         fn parse_arguments(word: &str, line: &mut Line<'_>) -> Result<Option<Op>, ParseError> {
             Ok(Some(match word {
-                $($word => Op::$op { $($field: argument::<$form>(word, line)?),* },)*
+                $($word => Op::$op { $($field: $($wrap)?(argument::<$form>(word, line)?)),* },)*
                 _ => return Ok(None),
             }))
         }
@@ -44,7 +45,7 @@ macro_rules! operations {
         impl fmt::Display for Op {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
-                    $(Op::$op { $($field),* } => {
+                    $(Op::$op { $($field $(: $wrap($field))?),* } => {
                         f.write_str($word)?;
                         $(<$form>::print($field, f)?;)*
                     })*
@@ -74,6 +75,34 @@ operations! {
     "stat" => Stat { path: Path },
     "lstat" => Lstat { path: Path },
     "list" => List { path: Path },
+    "pread" => Pread { slot: Slot, len: Count, offset: Offset },
+    "pwrite" => Pwrite { slot: Slot, data: Data, offset: Offset },
+    "lseek" => Lseek { slot: Slot, offset: Offset, whence: Whence },
+    "ftruncate" => Ftruncate { slot: Slot, len: Size },
+    "fsync" => Fsync { slot: Slot },
+    "fdatasync" => Fdatasync { slot: Slot },
+    "getdents" => Getdents { slot: Slot, size: BufferSize },
+    "fchmod" => Fchmod { slot: Slot, mode: Mode },
+    "chown" => Chown { on(On::Path): Path, uid: Id, gid: Id },
+    "lchown" => Chown { on(On::Link): Path, uid: Id, gid: Id },
+    "fchown" => Chown { on(On::Slot): Slot, uid: Id, gid: Id },
+    "utimens" => Utimens { on(On::Path): Path, atime: NewTime, mtime: NewTime },
+    "lutimens" => Utimens { on(On::Link): Path, atime: NewTime, mtime: NewTime },
+    "futimens" => Utimens { on(On::Slot): Slot, atime: NewTime, mtime: NewTime },
+    "setxattr" => SetXattr { on(On::Path): Path, name: XattrName, value: Data, flags: XattrFlags },
+    "lsetxattr" => SetXattr { on(On::Link): Path, name: XattrName, value: Data, flags: XattrFlags },
+    "fsetxattr" => SetXattr { on(On::Slot): Slot, name: XattrName, value: Data, flags: XattrFlags },
+    "getxattr" => GetXattr { on(On::Path): Path, name: XattrName, size: Count },
+    "lgetxattr" => GetXattr { on(On::Link): Path, name: XattrName, size: Count },
+    "fgetxattr" => GetXattr { on(On::Slot): Slot, name: XattrName, size: Count },
+    "listxattr" => ListXattr { on(On::Path): Path, size: Count },
+    "llistxattr" => ListXattr { on(On::Link): Path, size: Count },
+    "flistxattr" => ListXattr { on(On::Slot): Slot, size: Count },
+    "removexattr" => RemoveXattr { on(On::Path): Path, name: XattrName },
+    "lremovexattr" => RemoveXattr { on(On::Link): Path, name: XattrName },
+    "fremovexattr" => RemoveXattr { on(On::Slot): Slot, name: XattrName },
+    "access" => Access { path: Path, mode: Mode },
+    "umask" => Umask { mode: Mode },
     "remount" => Remount {},
     "rotate" => Rotate {},
     "drop-caches" => DropCaches {},

@@ -1,0 +1,168 @@
+//! Data through descriptors: read and write at positions, seek, sync, and listing a directory that
+//! stays open.
+
+use super::Model;
+use super::clause::Clause;
+use super::context::View;
+use super::disk::{Body, PAGE};
+use crate::errno::Errno;
+use crate::step::{Slot, Whence};
+use crate::trace::Kind;
+
+/// Largest file (`s_maxbytes` of tmpfs and the VFS).
+const MAX_BYTES: i64 = i64::MAX;
+
+impl Model {
+    pub(super) fn pread(&mut self, slot: Slot, len: u32, offset: i64) -> Result<Vec<u8>, Errno> {
+        // The offset is looked at before the descriptor.
+        if offset < 0 {
+            return Err(self.refuse(Clause::VfsOffset, Errno::EINVAL));
+        }
+        let file = self.file(slot)?;
+        if self.kind_of(file.dentry) == Some(Kind::Fifo) {
+            return Err(self.refuse(Clause::VfsPipeSeek, Errno::ESPIPE));
+        }
+        self.read_at(slot, len, Some(offset as u64))
+    }
+
+    pub(super) fn pwrite(&mut self, slot: Slot, data: &[u8], offset: i64) -> Result<u64, Errno> {
+        if offset < 0 {
+            return Err(self.refuse(Clause::VfsOffset, Errno::EINVAL));
+        }
+        let file = self.file(slot)?;
+        if self.kind_of(file.dentry) == Some(Kind::Fifo) {
+            return Err(self.refuse(Clause::VfsPipeSeek, Errno::ESPIPE));
+        }
+        self.write_at(slot, data, Some(offset as u64))
+    }
+
+    /// The new position; `None` for what no rule says (positions in a directory but its start).
+    pub(super) fn lseek(&mut self, slot: Slot, offset: i64, whence: Whence) -> Result<Option<u64>, Errno> {
+        let file = self.file(slot)?;
+        let Some(node) = self.cache.at(file.dentry) else { return Err(Errno::EBADF) };
+        let (kind, real) = (node.kind, node.real());
+        match kind {
+            Kind::Dir => {
+                if whence != Whence::Set || offset != 0 {
+                    return Ok(None);
+                }
+                if self.rules.holds(Clause::DirRewind) {
+                    self.rewind(slot);
+                }
+                return Ok(Some(0));
+            }
+            Kind::Fifo => return Err(self.refuse(Clause::VfsPipeSeek, Errno::ESPIPE)),
+            Kind::File => {}
+            // null, zero and full stay where they are.
+            _ => return Ok(Some(0)),
+        }
+        let size = self.disk.data(real).len() as i64;
+        let to = match whence {
+            Whence::Set => Some(offset),
+            Whence::Cur => offset.checked_add(file.position as i64),
+            Whence::End => offset.checked_add(size),
+            Whence::Data | Whence::Hole => {
+                if offset < 0 || offset >= size {
+                    return Err(self.refuse(Clause::FilSeekHole, Errno::ENXIO));
+                }
+                let found = self.seek_storage(real, offset as usize, whence == Whence::Data);
+                match found {
+                    Some(at) if self.rules.holds(Clause::FilSeekHole) => Some(at.min(size as usize) as i64),
+                    Some(_) => Some(offset),
+                    None => return Err(Errno::ENXIO),
+                }
+            }
+        };
+        match to {
+            Some(to) if (0..=MAX_BYTES).contains(&to) => {
+                self.set_position(slot, to as u64);
+                Ok(Some(to as u64))
+            }
+            _ => Err(self.refuse(Clause::VfsSeekRange, Errno::EINVAL)),
+        }
+    }
+
+    /// The first place from `from` on that has storage, or has none (`mapping_seek_hole_data`).
+    fn seek_storage(&self, ino: u32, from: usize, data: bool) -> Option<usize> {
+        let pages = &self.disk[ino].pages;
+        let size = self.disk.data(ino).len();
+        let stored = |page: usize| pages.get(page).copied().unwrap_or(false);
+        let found = (from / PAGE..size.div_ceil(PAGE)).find(|&page| stored(page) == data);
+        match found {
+            Some(page) => Some(from.max(page * PAGE)),
+            None if data => None,
+            None => Some(size),
+        }
+    }
+
+    pub(super) fn ftruncate(&mut self, slot: Slot, len: i64) -> Result<(), Errno> {
+        let Ok(len) = u64::try_from(len) else { return Err(self.refuse(Clause::VfsTruncateNegative, Errno::EINVAL)) };
+        let file = self.file(slot)?;
+        if self.kind_of(file.dentry) != Some(Kind::File) || !file.flags.writes() {
+            return Err(self.refuse(Clause::VfsFtruncate, Errno::EINVAL));
+        }
+        let Some(ino) = self.cache.at(file.dentry).and_then(|n| n.upper) else { return Err(Errno::EINVAL) };
+        self.drop_suid(file.dentry, true);
+        let fill = if self.rules.holds(Clause::VfsTruncateExtends) { 0 } else { b'x' };
+        self.disk.resize(ino, len, fill);
+        self.disk.date_data(&mut self.rules, ino);
+        self.copy_attr(file.dentry);
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self, slot: Slot) -> Result<(), Errno> {
+        let file = self.file(slot)?;
+        match self.kind_of(file.dentry) {
+            Some(Kind::File | Kind::Dir) => Ok(()),
+            _ => Err(self.refuse(Clause::VfsSyncKind, Errno::EINVAL)),
+        }
+    }
+
+    /// Lists an open directory from its position to its end.
+    pub(super) fn getdents(&mut self, slot: Slot) -> Result<super::readdir::Listing, Errno> {
+        let file = self.file(slot)?;
+        if self.kind_of(file.dentry) != Some(Kind::Dir) {
+            return Err(self.refuse(Clause::VfsGetdentsKind, Errno::ENOTDIR));
+        }
+        if self.cache.at(file.dentry).is_some_and(|n| n.dead) {
+            return Err(self.refuse(Clause::DirDead, Errno::ENOENT));
+        }
+        if file.listed {
+            return Ok(Vec::new());
+        }
+        if file.was_lower && self.cache.at(file.dentry).is_some_and(|n| n.upper.is_some()) {
+            // Opened before copy-up: the switch to the merged content is at the first read (DIR-15).
+            if !self.rules.holds(Clause::DirSwitch) {
+                let lower = self.cache.at(file.dentry).and_then(|n| n.lowers.first().map(|l| l.1));
+                if let Some(lower) = lower {
+                    self.set_listed(slot);
+                    return Ok(self.names_of(lower));
+                }
+            }
+        }
+        self.set_listed(slot);
+        Ok(self.list_dentry(file.dentry))
+    }
+
+    fn set_listed(&mut self, slot: Slot) {
+        if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
+            file.listed = true;
+        }
+    }
+
+    fn rewind(&mut self, slot: Slot) {
+        if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
+            file.listed = false;
+        }
+    }
+
+    /// Whether writing to a fifo dates its inode: through an overlay it does not.
+    pub(super) fn dates_fifos(&self) -> bool {
+        self.context.view == View::Plain
+    }
+
+    /// Whether a special file is a device that reads as NUL bytes.
+    pub(super) fn reads_zeros(body: &Body) -> bool {
+        matches!(body, Body::Char(1, 5 | 7))
+    }
+}

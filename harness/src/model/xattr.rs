@@ -1,0 +1,243 @@
+//! Xattrs: set, get, list, remove, and the overlay's own names among them (`xattrs.c`).
+
+use super::Model;
+use super::clause::Clause;
+use super::context::View;
+use super::copy_up::Copy;
+use super::disk::XattrValue;
+use super::overlay::DentryId;
+use super::value::Stamp;
+use crate::bytes::Bytes;
+use crate::errno::Errno;
+use crate::step::{On, XattrFlags};
+use crate::trace::Kind;
+
+/// Longest name of an xattr (`XATTR_NAME_MAX`).
+const NAME_MAX: usize = 255;
+
+/// A name as the caller gives it.
+enum Name {
+    /// Private: what follows the prefix in force.
+    Private(Bytes),
+    /// Any other.
+    Plain(Bytes),
+}
+
+/// What an xattr's namespace demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Space {
+    User,
+    Trusted,
+    Security,
+    Unknown,
+}
+
+impl Model {
+    fn prefix(&self) -> &'static [u8] {
+        if self.context.userxattr() { b"user.overlay." } else { b"trusted.overlay." }
+    }
+
+    /// The name in full.
+    fn full_name(&self, name: &[u8]) -> Bytes {
+        match name.strip_prefix(b"@") {
+            Some(rest) => Bytes([self.prefix(), rest].concat()),
+            None => name.into(),
+        }
+    }
+
+    /// Checks a name's length and tells private names (XAT-01).
+    fn xattr_name(&mut self, name: &[u8]) -> Result<Name, Errno> {
+        let full = self.full_name(name);
+        if full.is_empty() || full.len() > NAME_MAX {
+            return Err(self.refuse(Clause::XatRange, Errno::ERANGE));
+        }
+        Ok(match full.strip_prefix(self.prefix()) {
+            Some(rest) => Name::Private(rest.into()),
+            None => Name::Plain(full),
+        })
+    }
+
+    fn space(&self, name: &Name) -> (Space, bool) {
+        let full = match name {
+            Name::Private(_) => {
+                return (if self.context.userxattr() { Space::User } else { Space::Trusted }, true);
+            }
+            Name::Plain(full) => full,
+        };
+        let known: [(&[u8], Space); 3] =
+            [(b"user.", Space::User), (b"trusted.", Space::Trusted), (b"security.", Space::Security)];
+        match known.iter().find_map(|(p, space)| full.strip_prefix(*p).map(|rest| (*space, !rest.is_empty()))) {
+            Some(found) => found,
+            None => (Space::Unknown, true),
+        }
+    }
+
+    /// `xattr_permission`: what the VFS demands of the caller before the filesystem is asked.
+    fn may_xattr(&mut self, id: DentryId, name: &Name, write: bool) -> Result<(), Errno> {
+        let refusal = if write { Errno::EPERM } else { Errno::ENODATA };
+        match self.space(name).0 {
+            Space::Trusted if !self.context.initial_capabilities() => Err(self.refuse(Clause::XatTrusted, refusal)),
+            Space::User if !matches!(self.kind_of(id), Some(Kind::File | Kind::Dir)) => {
+                Err(self.refuse(Clause::XatUserKind, refusal))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The name that the xattr has on disk (XAT-01, XAT-05), as the disk keeps it.
+    fn stored_name(&mut self, name: &Name) -> Result<String, Errno> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match name {
+            Name::Private(rest) if self.context.view == View::Plain => Ok(text(&[b"@", &rest[..]].concat())),
+            Name::Private(rest) => {
+                if rest.is_empty() {
+                    return Err(Errno::EINVAL);
+                }
+                let escaped = [b"overlay.", &rest[..]].concat();
+                if self.prefix().len() + escaped.len() > NAME_MAX {
+                    return Err(self.refuse(Clause::XatEscapeLong, Errno::EOPNOTSUPP));
+                }
+                let stored = if self.rules.holds(Clause::XatEscape) { &escaped[..] } else { &rest[..] };
+                Ok(text(&[b"@", stored].concat()))
+            }
+            Name::Plain(full) => Ok(text(full)),
+        }
+    }
+
+    /// What the real filesystem says of a name that it cannot hold.
+    fn real_refusal(&mut self, name: &Name) -> Option<Errno> {
+        match self.space(name) {
+            (Space::Unknown, _) => Some(self.refuse(Clause::XatUnknown, Errno::EOPNOTSUPP)),
+            (_, false) => Some(Errno::EINVAL),
+            _ => None,
+        }
+    }
+
+    /// Before 6.13 a descriptor is looked at before the name, since then after it as a path is.
+    fn descriptor_first(&mut self, on: &On) -> Result<(), Errno> {
+        match on {
+            On::Slot(slot) if self.context.kernel < (6, 13) => self.file(*slot).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// The file that a call is about.
+    pub(super) fn on(&mut self, on: &On) -> Result<DentryId, Errno> {
+        match on {
+            On::Path(path) => self.walk(path, true),
+            On::Link(path) => self.walk(path, false),
+            On::Slot(slot) => Ok(self.file(*slot)?.dentry),
+        }
+    }
+
+    pub(super) fn set_xattr(&mut self, on: &On, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<(), Errno> {
+        self.descriptor_first(on)?;
+        let name = self.xattr_name(name)?;
+        let id = self.on(on)?;
+        self.may_xattr(id, &name, true)?;
+        let stored = self.stored_name(&name)?;
+        self.must_copy_up(id, Clause::CupSetXattr)?;
+        self.copy_up(id, Copy::Data)?;
+        if let Some(errno) = self.real_refusal(&name) {
+            return Err(errno);
+        }
+        let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
+        let exists = self.disk[ino].xattr(&stored).is_some();
+        if exists && flags.0 & libc::XATTR_CREATE != 0 {
+            return Err(self.refuse(Clause::XatCreate, Errno::EEXIST));
+        }
+        if !exists && flags.0 & libc::XATTR_REPLACE != 0 {
+            return Err(self.refuse(Clause::XatReplace, Errno::ENODATA));
+        }
+        self.disk.set_xattr(&mut self.rules, ino, &stored, XattrValue::Known(value.into()));
+        self.copy_attr(id);
+        Ok(())
+    }
+
+    pub(super) fn remove_xattr(&mut self, on: &On, name: &[u8]) -> Result<(), Errno> {
+        self.descriptor_first(on)?;
+        let name = self.xattr_name(name)?;
+        let id = self.on(on)?;
+        self.may_xattr(id, &name, true)?;
+        let stored = self.stored_name(&name)?;
+        if let Some(errno) = self.real_refusal(&name) {
+            return Err(errno);
+        }
+        let Some(node) = self.cache.at(id) else { return Err(Errno::ENOENT) };
+        let (real, is_lower) = (node.real(), node.upper.is_none());
+        if self.disk[real].xattr(&stored).is_none() {
+            // A lower file is asked before it is copied up (XAT-08).
+            if is_lower && !self.rules.holds(Clause::XatRemoveMissing) {
+                self.copy_up(id, Copy::Data)?;
+            }
+            return Err(self.refuse(Clause::XatNoData, Errno::ENODATA));
+        }
+        self.must_copy_up(id, Clause::CupRemoveXattr)?;
+        self.copy_up(id, Copy::Data)?;
+        let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
+        self.disk.remove_xattr(&mut self.rules, ino, &stored);
+        self.copy_attr(id);
+        Ok(())
+    }
+
+    /// The value, or its length when `size` is 0.
+    pub(super) fn get_xattr(&mut self, on: &On, name: &[u8], size: u32) -> Result<Vec<u8>, Errno> {
+        self.descriptor_first(on)?;
+        let name = self.xattr_name(name)?;
+        let id = self.on(on)?;
+        self.may_xattr(id, &name, false)?;
+        let stored = self.stored_name(&name)?;
+        if let Some(errno) = self.real_refusal(&name) {
+            return Err(errno);
+        }
+        let Some(real) = self.cache.at(id).map(|n| n.real()) else { return Err(Errno::ENOENT) };
+        match self.disk[real].xattr(&stored) {
+            Some(XattrValue::Known(value)) => {
+                let value = value.0.clone();
+                if size != 0 && value.len() > size as usize {
+                    return Err(self.refuse(Clause::XatSmall, Errno::ERANGE));
+                }
+                Ok(value)
+            }
+            // Handles and uuids are private and never shown.
+            _ => Err(self.refuse(Clause::XatNoData, Errno::ENODATA)),
+        }
+    }
+
+    /// The names that are shown, and the length of the list as a size query gives it (XAT-02).
+    pub(super) fn list_xattr(&mut self, on: &On, size: u32) -> Result<(Vec<Bytes>, u64), Errno> {
+        let id = self.on(on)?;
+        let Some(real) = self.cache.at(id).map(|n| n.real()) else { return Err(Errno::ENOENT) };
+        let stored: Vec<Bytes> = self.disk[real].xattrs.keys().cloned().collect();
+        let whole: u64 = stored.iter().map(|n| self.full_name(n).len() as u64 + 1).sum();
+        if size != 0 && whole > u64::from(size) {
+            return Err(self.refuse(Clause::XatListSmall, Errno::ERANGE));
+        }
+        let plain = self.context.view == View::Plain;
+        let mut names = Vec::new();
+        for name in stored {
+            match name.strip_prefix(b"@") {
+                None => names.push(name),
+                Some(_) if plain => names.push(name),
+                Some(rest) => match rest.strip_prefix(b"overlay.") {
+                    Some(rest) => {
+                        if self.rules.holds(Clause::XatUnescape) {
+                            names.push(Bytes([b"@", rest].concat()));
+                        }
+                    }
+                    None if !self.rules.holds(Clause::XatHidden) => names.push(name),
+                    None => {}
+                },
+            }
+        }
+        names.sort();
+        let shown: u64 = names.iter().map(|n| self.full_name(n).len() as u64 + 1).sum();
+        let counted = if whole == shown || self.rules.holds(Clause::XatSizeQuery) { whole } else { shown };
+        Ok((names, counted))
+    }
+
+    /// A copy of a stamp for the span that is now.
+    pub(super) fn now(&self) -> Stamp {
+        self.disk.now
+    }
+}
