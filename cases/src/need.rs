@@ -83,8 +83,8 @@ impl Need {
             Need::Rootless => (Privilege::Rootless, TargetSpec::Plain),
             Need::Kernel(privilege) => (privilege, TargetSpec::Kernel),
             Need::Fuse => {
-                let version = Command::new("fuse-overlayfs").arg("--version").stdout(Stdio::null()).status();
-                if version.is_err() {
+                let mut version = Command::new("fuse-overlayfs");
+                if version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
                     return Ok(Some("fuse-overlayfs is not installed".into()));
                 }
                 let device = rustix::fs::access("/dev/fuse", rustix::fs::Access::READ_OK);
@@ -133,11 +133,7 @@ pub fn first_missing(needs: &[Need]) -> Result<Option<String>> {
 }
 
 /// A trial that needs something of the machine.
-pub fn trial(
-    name: impl Into<String>,
-    needs: Vec<Need>,
-    run: impl FnOnce() -> Result<()> + Send + 'static,
-) -> Trial {
+pub fn trial(name: impl Into<String>, needs: Vec<Need>, run: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
     ignorable(name, needs, move || run().map(|()| Completion::Completed))
 }
 

@@ -68,7 +68,11 @@ fn every_step_agrees(worker: WorkerConfig) -> Result<()> {
     ensure!(summary.stats.cases == cases, "{} cases", summary.stats.cases);
     // Ten steps at least in each case, and a case in which nothing happens shows nothing.
     ensure!(summary.stats.checked >= 10 * cases, "only {} steps checked", summary.stats.checked);
-    ensure!(summary.stats.changed >= summary.stats.checked / 10, "only {} steps changed anything", summary.stats.changed);
+    ensure!(
+        summary.stats.changed >= summary.stats.checked / 10,
+        "only {} steps changed anything",
+        summary.stats.changed
+    );
     Ok(())
 }
 
@@ -92,7 +96,8 @@ fn faults_are_noticed(worker: WorkerConfig) -> Result<()> {
     let result = self_test(&settings(worker, 2, 120), &AtomicBool::new(false), |_, _| {})?;
     ensure!(result.false_alarm.is_none(), "without any fault: {:?}", result.false_alarm);
     let wanted = NOTICED.iter().map(|id| clause(id)).collect::<Result<Vec<_>>>()?;
-    let alive: Vec<&str> = result.survivors().map(|s| s.clause).filter(|c| wanted.contains(c)).map(Clause::id).collect();
+    let alive: Vec<&str> =
+        result.survivors().map(|s| s.clause).filter(|c| wanted.contains(c)).map(Clause::id).collect();
     ensure!(alive.is_empty(), "not noticed in {} cases: {}", result.cases, alive.join(", "));
     Ok(())
 }

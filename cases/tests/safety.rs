@@ -59,7 +59,9 @@ fn trials() -> Vec<Trial> {
     }
     for (privilege, rights) in PRIVILEGES {
         let needs = || vec![Need::worker(privilege), Need::Fuse];
-        trials.push(trial(format!("{rights}::fuse::a_campaign_leaves_nothing"), needs(), move || fuse_campaign(privilege)));
+        trials.push(trial(format!("{rights}::fuse::a_campaign_leaves_nothing"), needs(), move || {
+            fuse_campaign(privilege)
+        }));
         trials.push(trial(format!("{rights}::fuse::a_killed_parent_leaves_nothing"), needs(), move || {
             killed_parent(privilege, &["--target-command", FUSE_TEMPLATE])
         }));
@@ -114,7 +116,12 @@ fn tripwires_stay_untouched(config: WorkerConfig) -> Result<()> {
     paths.extend(through_proc.iter().map(String::as_str));
     let mut ops = Vec::new();
     for path in &paths {
-        for flags in [libc::O_WRONLY | libc::O_TRUNC, libc::O_RDWR, libc::O_RDONLY | libc::O_TRUNC, libc::O_WRONLY | libc::O_APPEND] {
+        for flags in [
+            libc::O_WRONLY | libc::O_TRUNC,
+            libc::O_RDWR,
+            libc::O_RDONLY | libc::O_TRUNC,
+            libc::O_WRONLY | libc::O_APPEND,
+        ] {
             ops.push(open(0, path, flags));
             ops.push(Op::Write { slot: 0, data: "boo".into() });
         }
@@ -167,7 +174,8 @@ fn no_encoding_smuggles_a_device() -> Result<()> {
     let bytes = postcard::to_allocvec(&harmless)?;
     ensure!(postcard::from_bytes::<Case>(&bytes)? == harmless, "postcard does not keep the case");
     for number in [3, 5, 7] {
-        let places: Vec<usize> = bytes.windows(2).enumerate().filter(|(_, w)| *w == [1, number]).map(|(i, _)| i).collect();
+        let places: Vec<usize> =
+            bytes.windows(2).enumerate().filter(|(_, w)| *w == [1, number]).map(|(i, _)| i).collect();
         let mut refused = 0;
         for at in places {
             let mut smuggled = bytes.clone();
@@ -259,7 +267,8 @@ fn fuse_campaign(privilege: Privilege) -> Result<()> {
 /// Plays a part in a child of this program.
 fn scenario(name: &str) -> Result<()> {
     let (rights, part) = name.split_once(' ').ok_or_else(|| anyhow!("no scenario '{name}'"))?;
-    let privilege = PRIVILEGES.into_iter().find(|(_, n)| *n == rights).ok_or_else(|| anyhow!("no rights '{rights}'"))?.0;
+    let privilege =
+        PRIVILEGES.into_iter().find(|(_, n)| *n == rights).ok_or_else(|| anyhow!("no rights '{rights}'"))?.0;
     let config = WorkerConfig {
         step_deadline: Duration::from_secs(100),
         case_deadline: Duration::from_secs(100),

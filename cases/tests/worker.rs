@@ -103,7 +103,9 @@ fn a_case_run_twice_gives_the_same(config: &WorkerConfig) -> Result<()> {
 /// What every step returned, without what differs from run to run: inode numbers and times.
 fn outcomes(trace: &Trace) -> (End, Vec<String>) {
     let text = |step: &StepTrace| match &step.outcome {
-        Outcome::Ok(Value::Stat(s)) => format!("{:?} {:04o} {}:{} {} {}", s.kind, s.mode, s.uid, s.gid, s.nlink, s.size),
+        Outcome::Ok(Value::Stat(s)) => {
+            format!("{:?} {:04o} {}:{} {} {}", s.kind, s.mode, s.uid, s.gid, s.nlink, s.size)
+        }
         Outcome::Ok(Value::List(names)) => names.iter().map(|e| format!("{} {:?};", e.name, e.kind)).collect(),
         other => format!("{other:?}"),
     };

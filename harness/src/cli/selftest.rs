@@ -10,6 +10,11 @@ use crate::campaign::{Settings, self_test as run_self_test};
 use crate::generate::Profile;
 use crate::report;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  ovlcheck self-test                        which faults do 2000 cases not notice?
+  ovlcheck self-test --seed 1 --rootless    the same cases every time, in a user namespace";
+
 /// What `ovlcheck self-test` takes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct SelfTestArgs {
