@@ -54,11 +54,12 @@ fn trials() -> Vec<Trial> {
         add("a_killed_parent_leaves_nothing", a_killed_parent_leaves_nothing);
         add("a_killed_stub_is_a_death_in_its_step", |p| killed(p, worker_stub));
         add("a_killed_inner_process_is_a_death_in_its_step", |p| killed(p, worker_inner));
+        add("a_killed_parent_of_a_hanging_worker_leaves_nothing", parent_of_a_hanging_worker);
         add("a_panic_of_the_parent_leaves_nothing", |p| panics(p, "panic"));
         add("a_panic_of_a_thread_leaves_nothing", |p| panics(p, "thread"));
     }
     for (privilege, rights) in PRIVILEGES {
-        let needs = || vec![Need::worker(privilege), Need::Fuse];
+        let needs = || vec![Need::worker(privilege), Need::Fuse(privilege)];
         trials.push(trial(format!("{rights}::fuse::a_campaign_leaves_nothing"), needs(), move || {
             fuse_campaign(privilege)
         }));
@@ -258,6 +259,7 @@ fn fuse_campaign(privilege: Privilege) -> Result<()> {
     // It is another implementation: that it is judged is what counts here.
     ensure!(matches!(ended.status.code(), Some(0 | 1)), "{ended:?}");
     ensure!(ended.stdout.contains("30 cases"), "{}", ended.stdout);
+    ensure!(!ended.stdout.contains("the program ended with"), "it does not mount:\n{}", ended.stdout);
     ensure!(!ended.stdout.contains("not tested") && !ended.stdout.contains("defect"), "{}", ended.stdout);
     Ok(())
 }
@@ -309,9 +311,8 @@ fn play(privilege: Privilege, part: &str) -> Result<Program> {
     Program::start_with(&std::env::current_exe()?, &[], &[(SCENARIO, &format!("{rights} {part}"))])
 }
 
-/// Kills a process of the worker while it hangs in the second step.
-fn killed(privilege: Privilege, whom: fn(i32, &[Process]) -> Option<i32>) -> Result<()> {
-    let program = play(privilege, "hold")?;
+/// Kills a process while the worker hangs in the second step.
+fn kill_in_step(program: &Program, whom: fn(i32, &[Process]) -> Option<i32>) -> Result<()> {
     let id = program.id();
     let victim = program.leftovers.wait_for("worker that hangs", |processes| {
         let inner = worker_inner(id, processes)?;
@@ -320,13 +321,26 @@ fn killed(privilege: Privilege, whom: fn(i32, &[Process]) -> Option<i32>) -> Res
         let hangs = call.split(' ').next()? == libc::SYS_openat.to_string();
         if hangs { whom(id, processes) } else { None }
     })?;
-    kill_process(Pid::from_raw(victim).ok_or_else(|| anyhow!("no process"))?, Signal::KILL)?;
+    Ok(kill_process(Pid::from_raw(victim).ok_or_else(|| anyhow!("no process"))?, Signal::KILL)?)
+}
+
+fn killed(privilege: Privilege, whom: fn(i32, &[Process]) -> Option<i32>) -> Result<()> {
+    let program = play(privilege, "hold")?;
+    kill_in_step(&program, whom)?;
     let ended = program.end()?;
     let out = &ended.expect(0)?.stdout;
     let mut lines = out.lines();
     let first = lines.next().unwrap_or_default();
     ensure!(first.starts_with("first: Died { step: 1,"), "{out}");
     ensure!(lines.next() == Some("second: Completed"), "{out}");
+    Ok(())
+}
+
+fn parent_of_a_hanging_worker(privilege: Privilege) -> Result<()> {
+    let program = play(privilege, "hold")?;
+    kill_in_step(&program, |id, _| Some(id))?;
+    let ended = program.end()?;
+    ensure!(ended.status.code().is_none(), "it ended by itself: {ended:?}");
     Ok(())
 }
 
