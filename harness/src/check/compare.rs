@@ -127,7 +127,7 @@ impl Known {
     /// Compares xattrs; the merged side shows no private ones.
     pub(super) fn xattrs(&mut self, disk: &Disk, ino: Ino, seen: &[(Bytes, Bytes)], merged: bool) -> Result<(), Diff> {
         let describe = |value: &XattrValue| match value {
-            XattrValue::Known(value) => format!("\"{value}\""),
+            XattrValue::Known(value) => value.quoted().to_string(),
             XattrValue::Handle(_) => "the file handle of its origin".to_owned(),
             XattrValue::Uuid(_) => "the uuid of this upper".to_owned(),
         };
@@ -151,19 +151,19 @@ impl Known {
                 _ => name,
             };
             if let Some((extra, value)) = rest.next_if(|(n, _)| n < name) {
-                return Err(Diff::new(format!("xattr {extra}"), "none", format!("\"{value}\"")));
+                return Err(Diff::new(format!("xattr {extra}"), "none", value.quoted().to_string()));
             }
             match rest.next_if(|(n, _)| n == name) {
                 None => return Err(Diff::new(format!("xattr {name}"), describe(value), "none")),
                 Some((_, seen)) => {
                     if !self.xattr_value(value, seen) {
-                        return Err(Diff::new(format!("xattr {name}"), describe(value), format!("\"{seen}\"")));
+                        return Err(Diff::new(format!("xattr {name}"), describe(value), seen.quoted().to_string()));
                     }
                 }
             }
         }
         match rest.next() {
-            Some((extra, value)) => Err(Diff::new(format!("xattr {extra}"), "none", format!("\"{value}\""))),
+            Some((extra, value)) => Err(Diff::new(format!("xattr {extra}"), "none", value.quoted().to_string())),
             None => Ok(()),
         }
     }
@@ -191,7 +191,7 @@ impl Known {
         }
         let show = |c: &Content| match c {
             Content::None => "nothing".to_owned(),
-            Content::Bytes(b) => format!("\"{b}\""),
+            Content::Bytes(b) => b.quoted().to_string(),
             Content::Digest(d) => format!("data with digest {d:016x}"),
             Content::Unreadable(e) => format!("unreadable: {e}"),
         };

@@ -76,7 +76,7 @@ fn show(expected: &Expected) -> String {
     match expected {
         Expected::Ok => "success".to_owned(),
         Expected::Count(n) => n.to_string(),
-        Expected::Bytes(b) => format!("\"{b}\""),
+        Expected::Bytes(b) => b.quoted().to_string(),
         Expected::Names(names) => show_names(names.iter()),
         Expected::Errno(e) => e.to_string(),
     }
@@ -91,7 +91,7 @@ fn show_outcome(outcome: &Outcome) -> String {
         Outcome::Err(e) => e.to_string(),
         Outcome::Ok(Value::Unit) => "success".to_owned(),
         Outcome::Ok(Value::Count(n)) => n.to_string(),
-        Outcome::Ok(Value::Bytes(b)) => format!("\"{b}\""),
+        Outcome::Ok(Value::Bytes(b)) => b.quoted().to_string(),
         Outcome::Ok(Value::Stat(s)) => format!("{:?} {:04o}", s.kind, s.mode),
         Outcome::Ok(Value::Names(names)) => show_names(names.iter()),
         Outcome::Ok(Value::List(entries)) => show_names(entries.iter().map(|e| &e.name)),
@@ -186,7 +186,7 @@ fn check_entry(
         match (value, found) {
             (_, None) => return differs(&format!("xattr {name}"), "an xattr".to_owned(), "none".to_owned()),
             (Some(v), Some(f)) if v != f => {
-                return differs(&format!("xattr {name}"), format!("\"{v}\""), format!("\"{f}\""));
+                return differs(&format!("xattr {name}"), v.quoted().to_string(), f.quoted().to_string());
             }
             _ => {}
         }
@@ -197,7 +197,7 @@ fn check_entry(
                 || IGNORED_XATTRS.iter().any(|i| i.as_bytes() == name.as_slice())
         };
         if let Some((name, value)) = node.xattrs.iter().flatten().find(|(n, _)| !known(n)) {
-            return differs(&format!("xattr {name}"), "none".to_owned(), format!("\"{value}\""));
+            return differs(&format!("xattr {name}"), "none".to_owned(), value.quoted().to_string());
         }
     }
     None

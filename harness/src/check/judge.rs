@@ -238,8 +238,10 @@ impl Judge<'_> {
     }
 
     fn diverge(&self, place: Place, oracle: Oracle, suspect: Option<Clause>, diff: Diff) -> Box<Divergence> {
+        // Of a death or a refused mount no clause has been the judge.
+        let rules = if oracle == Oracle::Ending { &[] } else { self.model.rules.in_play() };
         let mut in_play: Vec<Clause> = Vec::new();
-        for &clause in self.model.rules.in_play() {
+        for &clause in rules {
             if !in_play.contains(&clause) {
                 in_play.push(clause);
             }
@@ -249,7 +251,7 @@ impl Judge<'_> {
             Place::Step(n) => self.case.steps.get(n).map_or("end", |s| s.op.name()),
             Place::End => "end",
         };
-        let rule = suspect.or(self.model.rules.in_play().last().copied());
+        let rule = suspect.or(rules.last().copied());
         Box::new(Divergence {
             place,
             oracle,

@@ -16,6 +16,15 @@ use crate::report;
 /// Cases of the default campaign.
 const DEFAULT_CASES: u64 = 20_000;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  ovlcheck run --seed 7                     20000 cases, the same ones every time
+  ovlcheck run --time 600 --keep found/     ten minutes; every finding as a case file
+  ovlcheck run --rootless --jobs 1          as an ordinary user would mount
+  ovlcheck run --plain                      no overlay: is the model right about the filesystem below?
+  ovlcheck run --target-command \\
+    'fuse-overlayfs -o lowerdir={lowerdir},upperdir={upperdir},workdir={workdir} {merged}'";
+
 /// What `ovlcheck run` takes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct RunArgs {

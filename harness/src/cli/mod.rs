@@ -38,6 +38,11 @@ Examples:
 Exit status: 0 all held, 1 a divergence, 2 wrong usage or a bad case file, 3 this machine cannot run
 what was asked or nothing ran, 4 a defect of ovlcheck, 130 interrupted.";
 
+const RULES_EXAMPLES: &str = "\
+Examples:
+  ovlcheck rules            all clauses
+  ovlcheck rules REN-05     what the model says about the whiteouts that rename leaves";
+
 /// Does this overlay filesystem behave as OverlayFS must?
 ///
 /// Draws random cases (layers, mount options, file operations), runs each on a mounted overlay, and
@@ -54,16 +59,20 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a campaign of random cases (the default).
+    #[command(after_help = campaign::EXAMPLES)]
     Run(campaign::RunArgs),
     /// Run case files again: judge them by the model and by what they assert themselves.
+    #[command(after_help = replay::EXAMPLES)]
     Replay(replay::ReplayArgs),
     /// List the clauses of the specification: ID, level, statement, source.
+    #[command(after_help = RULES_EXAMPLES)]
     Rules {
         /// Only those whose ID starts with this, as in `CUP` or `REN-05`.
         #[arg(default_value = "")]
         filter: String,
     },
     /// Break every clause of the model in turn, and show that the campaign notices.
+    #[command(after_help = selftest::EXAMPLES)]
     SelfTest(selftest::SelfTestArgs),
 }
 

@@ -12,6 +12,13 @@ use crate::exec::{ExecError, Executor};
 use crate::model::Clause;
 use crate::report;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  ovlcheck replay found/*.case                         do they still diverge?
+  ovlcheck replay --times 20 x.case                    is it always the same?
+  ovlcheck replay --fault RMV-02.whiteout x.case       what a kernel without whiteouts would show
+  ovlcheck replay --trace x.case > x.json              the trace, to be judged elsewhere";
+
 /// What `ovlcheck replay` takes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ReplayArgs {

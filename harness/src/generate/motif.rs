@@ -5,10 +5,10 @@
 
 use super::aim::Aim;
 use super::dice::Dice;
-use super::steps::data;
+use super::steps::{data, xattr_name};
 use super::world::World;
 use crate::bytes::Bytes;
-use crate::step::{Op, RenameFlags, Special};
+use crate::step::{NewTime, On, Op, RenameFlags, Special, Whence, XattrFlags};
 use crate::trace::Kind;
 
 /// Longest sequence of removals that empties a directory.
@@ -16,7 +16,7 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let ops = match dice.below(18) {
+    let ops = match dice.below(22) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -32,6 +32,10 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         14 => write_to_setuid(world, dice),
         15 => directory_onto_directory(world, dice),
         16 => listed_between(world, dice),
+        17 => list_again(world, dice),
+        18 => name_and_value(world, dice),
+        19 => change_what_is_gone(world, dice),
+        20 => change_again(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -223,7 +227,11 @@ fn through_a_fifo<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<
     if dice.percent(30) {
         ops.push(Op::Chmod { path: path.clone(), mode: 0o640 });
     }
-    ops.push(Op::Read { slot: 9 - writer, len: 100 });
+    ops.push(match dice.below(5) {
+        0 => Op::Lseek { slot: 4, offset: 1, whence: Whence::Set },
+        1 => Op::Pread { slot: 4, len: 1, offset: 0 },
+        _ => Op::Read { slot: 9 - writer, len: 100 },
+    });
     ops.push(Op::Close { slot: 4 });
     ops.extend([Op::Write { slot: 5, data: data(dice) }, Op::Read { slot: 5, len: 8 }]);
     ops
@@ -269,6 +277,85 @@ fn listed_between<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<
         ops.extend([Op::Unlink { path: if dice.percent(50) { first } else { second } }, list]);
     }
     ops
+}
+
+/// Lists an open directory, changes it, lists the rest and then again from the start.
+fn list_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let path = world.directory(dice);
+    let inside = path.join(world.pool.name(dice).as_slice());
+    let victim = world.below(&path).into_iter().find(|(_, kind)| *kind != Kind::Dir).map(|(path, _)| path);
+    let flags = world.safe(libc::O_RDONLY | libc::O_DIRECTORY, dice);
+    let path = if path.is_empty() { Bytes::from(".") } else { path };
+    let mut ops = vec![Op::Open { slot: 6, path, flags, mode: 0 }];
+    let getdents = Op::Getdents { slot: 6, size: *dice.one(&[280, 32768]) };
+    if dice.percent(60) {
+        ops.push(getdents.clone());
+    }
+    ops.push(match victim {
+        Some(path) if dice.percent(50) => Op::Unlink { path },
+        _ => create(world, inside, dice),
+    });
+    ops.extend([getdents.clone(), Op::Lseek { slot: 6, offset: 0, whence: Whence::Set }, getdents]);
+    ops
+}
+
+/// Sets, gets, lists and removes an xattr of one file, by whatever names it has.
+fn name_and_value<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| matches!(kind, Kind::File | Kind::Dir), dice) else { return Vec::new() };
+    let on = On::Path(path.clone());
+    let name = xattr_name(dice);
+    let mut ops = vec![
+        Op::SetXattr { on: on.clone(), name: name.clone(), value: Bytes::from("value"), flags: XattrFlags(0) },
+        Op::GetXattr { on: On::Link(path.clone()), name: name.clone(), size: *dice.one(&[0, 3, 5, 100]) },
+        Op::ListXattr { on: on.clone(), size: *dice.one(&[0, 12, 30, 4000]) },
+    ];
+    if dice.percent(50) {
+        ops.push(Op::RemoveXattr { on, name });
+        ops.push(Op::ListXattr { on: On::Link(path), size: 4000 });
+    }
+    ops
+}
+
+/// Changes attributes through a descriptor after the name, or its directory too, is gone.
+fn change_what_is_gone<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| kind != Kind::Symlink, dice) else { return Vec::new() };
+    let kind = world.kind(&path);
+    let flags = world.safe(libc::O_RDONLY, dice);
+    let mut ops = vec![Op::Open { slot: 7, path: path.clone(), flags, mode: 0 }];
+    ops.push(match kind {
+        Some(Kind::Dir) => Op::Rmdir { path: path.clone() },
+        _ => Op::Unlink { path: path.clone() },
+    });
+    let parent = Bytes::from(path.split_last().0);
+    match dice.below(4) {
+        0 => ops.push(create(world, path, dice)),
+        1 => ops.push(Op::Mkdir { path, mode: 0o755 }),
+        2 if !parent.is_empty() => ops.push(Op::Rmdir { path: parent }),
+        _ => {}
+    }
+    ops.push(match dice.below(4) {
+        0 => Op::Chown { on: On::Slot(7), uid: 0, gid: 0 },
+        1 => Op::Utimens { on: On::Slot(7), atime: NewTime::Now, mtime: NewTime::Omit },
+        2 => Op::Getdents { slot: 7, size: 280 },
+        _ => Op::Fchmod { slot: 7, mode: 0o640 },
+    });
+    ops.push(Op::Fstat { slot: 7 });
+    ops
+}
+
+/// Makes calls that change nothing, which may copy up all the same.
+fn change_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| kind != Kind::Symlink, dice) else { return Vec::new() };
+    let on = On::Path(path.clone());
+    vec![match dice.below(5) {
+        0 => Op::Chown { on, uid: -1, gid: -1 },
+        1 => Op::Utimens { on, atime: NewTime::Omit, mtime: NewTime::Omit },
+        2 => Op::RemoveXattr { on, name: Bytes::from("user.none") },
+        3 => {
+            Op::SetXattr { on, name: xattr_name(dice), value: Bytes::default(), flags: XattrFlags(libc::XATTR_REPLACE) }
+        }
+        _ => Op::Rename { old: path.clone(), new: path, flags: RenameFlags(0) },
+    }]
 }
 
 /// Gives a file setuid or setgid, then changes its data.

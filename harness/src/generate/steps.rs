@@ -191,11 +191,17 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
                 None => Op::Pwrite { slot: any_slot(dice), data: data(dice), offset: *dice.one(&[0, 1, -1]) },
             }
         }
-        What::Lseek => Op::Lseek {
-            slot: slot(world, true, |kind| kind == Kind::File, dice),
-            offset: *dice.one(&[0, 0, 1, 3, 4096, 5000, -1, -5]),
-            whence: *dice.one(&[Whence::Set, Whence::Cur, Whence::End, Whence::Data, Whence::Hole]),
-        },
+        What::Lseek => {
+            // No rule says what positions in a directory mean.
+            let Some(slot) = world.slot(|kind, _| kind != Kind::Dir, dice) else {
+                return Op::Fstat { slot: any_slot(dice) };
+            };
+            Op::Lseek {
+                slot,
+                offset: *dice.one(&[0, 0, 1, 3, 4096, 5000, -1, -5]),
+                whence: *dice.one(&[Whence::Set, Whence::Cur, Whence::End, Whence::Data, Whence::Hole]),
+            }
+        }
         What::Ftruncate => {
             let open = if aimed { world.slot(|kind, flags| kind == Kind::File && flags.writes(), dice) } else { None };
             match open {
@@ -272,7 +278,7 @@ fn time(dice: &mut Dice<'_>) -> NewTime {
 }
 
 /// The name of an xattr: few names, so that they meet; now and then one that must be refused.
-fn xattr_name(dice: &mut Dice<'_>) -> Bytes {
+pub(super) fn xattr_name(dice: &mut Dice<'_>) -> Bytes {
     match dice.below(40) {
         0..=15 => Bytes::from(*dice.one(&["user.a", "user.a", "user.b", "user.c"])),
         16..=20 => Bytes::from(*dice.one(&["trusted.a", "trusted.b", "security.c"])),

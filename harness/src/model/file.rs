@@ -20,6 +20,8 @@ pub(super) struct OpenFile {
     pub(super) was_lower: bool,
     /// A directory: listed to its end.
     pub(super) listed: bool,
+    /// A directory: its position is one that no rule says anything about.
+    pub(super) lost: bool,
 }
 
 /// Most bytes a fifo holds.
@@ -104,7 +106,7 @@ impl Model {
             self.truncate_open(id);
         }
         let was_lower = self.cache.at(id).is_some_and(|n| n.upper.is_none());
-        Ok(OpenFile { dentry: id, flags, position: 0, was_lower, listed: false })
+        Ok(OpenFile { dentry: id, flags, position: 0, was_lower, listed: false, lost: false })
     }
 
     /// `vfs_open`: copy-up for regular files, the driver's say for the rest.

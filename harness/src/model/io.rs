@@ -44,6 +44,10 @@ impl Model {
         match kind {
             Kind::Dir => {
                 if whence != Whence::Set || offset != 0 {
+                    // Positions in a directory are its filesystem's business.
+                    if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
+                        file.lost = true;
+                    }
                     return Ok(None);
                 }
                 if self.rules.holds(Clause::DirRewind) {
@@ -118,8 +122,8 @@ impl Model {
         }
     }
 
-    /// Lists an open directory from its position to its end.
-    pub(super) fn getdents(&mut self, slot: Slot) -> Result<super::readdir::Listing, Errno> {
+    /// Lists an open directory from its position to its end; `None` where its position is lost.
+    pub(super) fn getdents(&mut self, slot: Slot) -> Result<Option<super::readdir::Listing>, Errno> {
         let file = self.file(slot)?;
         if self.kind_of(file.dentry) != Some(Kind::Dir) {
             return Err(self.refuse(Clause::VfsGetdentsKind, Errno::ENOTDIR));
@@ -128,7 +132,7 @@ impl Model {
             return Err(self.refuse(Clause::DirDead, Errno::ENOENT));
         }
         if file.listed {
-            return Ok(Vec::new());
+            return Ok(if file.lost { None } else { Some(Vec::new()) });
         }
         if file.was_lower && self.cache.at(file.dentry).is_some_and(|n| n.upper.is_some()) {
             // Opened before copy-up: the switch to the merged content is at the first read (DIR-15).
@@ -136,12 +140,13 @@ impl Model {
                 let lower = self.cache.at(file.dentry).and_then(|n| n.lowers.first().map(|l| l.1));
                 if let Some(lower) = lower {
                     self.set_listed(slot);
-                    return Ok(self.names_of(lower));
+                    return Ok(Some(self.names_of(lower)));
                 }
             }
         }
         self.set_listed(slot);
-        Ok(self.list_dentry(file.dentry))
+        let listing = self.list_dentry(file.dentry)?;
+        Ok(if file.lost { None } else { Some(listing) })
     }
 
     fn set_listed(&mut self, slot: Slot) {
@@ -152,7 +157,7 @@ impl Model {
 
     fn rewind(&mut self, slot: Slot) {
         if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
-            file.listed = false;
+            (file.listed, file.lost) = (false, false);
         }
     }
 

@@ -168,7 +168,7 @@ impl Model {
             }),
             Op::Ftruncate { slot, len } => unit(self.ftruncate(*slot, *len)),
             Op::Fsync { slot } | Op::Fdatasync { slot } => unit(self.sync(*slot)),
-            Op::Getdents { slot, .. } => self.getdents(*slot).map(Predicted::List),
+            Op::Getdents { slot, .. } => Ok(self.getdents(*slot)?.map_or(Predicted::Unspecified, Predicted::List)),
             Op::Fchmod { slot, mode } => {
                 let id = self.file(*slot)?.dentry;
                 unit(self.chmod(id, *mode))

@@ -224,7 +224,8 @@ impl Cache {
     }
 
     fn release_unused(&mut self, id: DentryId) {
-        if self.dentries[id].hashed || self.dentries[id].pins > 0 {
+        // A dentry lives while it is found, held, or above one that is held.
+        if self.dentries[id].hashed || self.dentries.iter().any(|d| d.pins > 0 && self.is_above(id, d)) {
             return;
         }
         for child in self.dentries[id].children.values().copied().collect::<Vec<_>>() {
@@ -245,6 +246,12 @@ impl Cache {
         }
     }
 
+    /// Whether `id` is this dentry or above it.
+    fn is_above(&self, id: DentryId, dentry: &Dentry) -> bool {
+        dentry.node == self.dentries[id].node && dentry.name == self.dentries[id].name
+            || self.is_ancestor(id, dentry.parent)
+    }
+
     /// Holds a dentry for a descriptor.
     pub fn pin(&mut self, id: DentryId) {
         self.dentries[id].pins += 1;
@@ -253,7 +260,15 @@ impl Cache {
     /// Lets a descriptor's dentry go.
     pub fn unpin(&mut self, id: DentryId) {
         self.dentries[id].pins -= 1;
-        self.release_unused(id);
+        let mut at = id;
+        loop {
+            self.release_unused(at);
+            let parent = self.dentries[at].parent;
+            if parent == at {
+                break;
+            }
+            at = parent;
+        }
     }
 
     /// Moves a dentry to another name, whose dentry goes (`d_move`).

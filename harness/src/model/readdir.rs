@@ -8,6 +8,7 @@ use super::context::View;
 use super::disk::Ino;
 use super::overlay::{DentryId, NodeId};
 use crate::bytes::Bytes;
+use crate::errno::Errno;
 use crate::trace::Kind;
 
 /// A listed name: its type and the inode whose number is its `d_ino`.
@@ -15,16 +16,20 @@ pub type Listing = Vec<(Bytes, Kind, Ino)>;
 
 impl Model {
     /// Lists a directory by its names, `.` and `..` left out, sorted.
-    pub(crate) fn list_dentry(&mut self, id: DentryId) -> Listing {
-        let Some(node_id) = self.cache.dentry(id).node else { return Vec::new() };
+    pub(crate) fn list_dentry(&mut self, id: DentryId) -> Result<Listing, Errno> {
+        let Some(node_id) = self.cache.dentry(id).node else { return Err(Errno::ENOENT) };
         let node = self.cache.node(node_id);
+        // The upper directory was replaced behind the overlay's back (FIL-11).
+        if self.disk[node.real()].nlink == 0 {
+            return Err(Errno::ENOENT);
+        }
         if node.lists_real() {
             let real = node.real();
             let impure = node.upper.is_some() && node.impure;
             if self.context.view == View::Overlay {
                 let raw = self.disk[real].names().into_iter().flatten().any(|(_, &i)| self.disk[i].is_char_whiteout());
                 if raw && !self.rules.holds(Clause::DirRaw) {
-                    return self.list_merged(id);
+                    return Ok(self.list_merged(id));
                 }
             }
             let mut listing = self.names_of(real);
@@ -34,9 +39,9 @@ impl Model {
                     entry.2 = self.cached_number(node_id, &entry.0, entry.2);
                 }
             }
-            return listing;
+            return Ok(listing);
         }
-        self.list_merged(id)
+        Ok(self.list_merged(id))
     }
 
     pub(super) fn names_of(&self, dir: Ino) -> Listing {
@@ -70,6 +75,12 @@ impl Model {
         let mut listing = Vec::with_capacity(merged.len());
         for (name, (kind, ino, in_upper)) in merged {
             if self.disk[ino].is_char_whiteout() && self.rules.holds(Clause::DirWhiteout) {
+                continue;
+            }
+            // Upper entries of an impure directory are looked up; one that is not there any more, as far
+            // as the cache knows, is left out (DIR-10).
+            let gone = |m: &Model, child| m.is_negative(child);
+            if in_upper && impure && self.lookup(id, &name).is_ok_and(|child| gone(self, child)) {
                 continue;
             }
             let number = if in_upper && impure { self.listed_number(id, &name, ino) } else { ino };

@@ -25,7 +25,7 @@ fn write_finding(out: &mut String, finding: &Finding) -> std::fmt::Result {
     writeln!(out, "DIVERGENCE {d}")?;
     if let Some(why) = &finding.nondeterministic {
         writeln!(out, "nondeterministic, not shrunk: {why}")?;
-    } else {
+    } else if finding.runs > 0 {
         let to = (finding.case.steps.len(), crate::campaign::entries(&finding.case));
         writeln!(
             out,

@@ -1,0 +1,60 @@
+//! The case files.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use ovlcheck::case::{Case, text};
+use ovlcheck::model::Clause;
+use walkdir::WalkDir;
+
+/// The variable that names another directory of cases, for trees that were copied after the build.
+pub const DIRECTORY: &str = "OVLCHECK_CASES";
+
+/// A case file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaseFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its path below the directory of cases, without `.case`: area and name.
+    pub name: String,
+}
+
+/// The directory of cases.
+pub fn directory() -> PathBuf {
+    std::env::var_os(DIRECTORY).map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned(), PathBuf::from)
+}
+
+/// All case files, sorted by path.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn files() -> Result<Vec<CaseFile>> {
+    let root = directory();
+    let mut files = Vec::new();
+    for entry in WalkDir::new(&root).sort_by_file_name() {
+        let path = entry?.into_path();
+        if path.extension().is_none_or(|e| e != "case") {
+            continue;
+        }
+        let name = path.strip_prefix(&root)?.with_extension("");
+        let name = name.to_str().ok_or_else(|| anyhow!("{}: not UTF-8", path.display()))?.to_owned();
+        files.push(CaseFile { path, name });
+    }
+    Ok(files)
+}
+
+impl CaseFile {
+    /// The clause it is named after, if it is.
+    pub fn clause(&self) -> Option<Clause> {
+        self.name.rsplit('/').next()?.parse().ok()
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is not there or is no case; the message begins with `file:line:column`.
+    pub fn read(&self) -> Result<Case> {
+        let bytes = std::fs::read(&self.path).with_context(|| format!("reading {}", self.path.display()))?;
+        text::parse(&bytes).map_err(|e| anyhow!("{}:{e}", self.path.display()))
+    }
+}

@@ -1,0 +1,136 @@
+//! Small campaigns with fixed seeds: no divergence, faults that are noticed, findings that shrink.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use libtest_mimic::Arguments;
+use ovlcheck::campaign::{Event, Settings, find_again, investigate, run, self_test};
+use ovlcheck::case::Case;
+use ovlcheck::exec::{Executor, TargetSpec, WorkerConfig, worker_entry};
+use ovlcheck::generate::{Profile, draw, seed_for};
+use ovlcheck::model::{Clause, Model};
+use ovlcheck::report;
+use ovlcheck::trace::Privilege;
+use ovlcheck_cases::need::{Need, PRIVILEGES, trial};
+
+fn main() {
+    worker_entry();
+    let mut trials = Vec::new();
+    for (privilege, rights) in PRIVILEGES {
+        for target in [TargetSpec::Kernel, TargetSpec::Plain] {
+            let name = format!("{rights}::{}::every_step_agrees", target.name());
+            let config = WorkerConfig::new(privilege, target.clone());
+            trials.push(trial(name, Need::of(privilege, &target), move || every_step_agrees(config)));
+        }
+        let needs = || Need::of(privilege, &TargetSpec::Kernel);
+        let config = || WorkerConfig::new(privilege, TargetSpec::Kernel);
+        let of = config();
+        trials.push(trial(format!("{rights}::faults_are_noticed"), needs(), move || faults_are_noticed(of)));
+        for id in ["RMV-02.whiteout", "CUP-11.data", "VFS-09.notdir"] {
+            let of = config();
+            let name = format!("{rights}::a_finding_shrinks_and_replays::{id}");
+            trials.push(trial(name, needs(), move || a_finding_shrinks_and_replays(of, clause(id)?)));
+        }
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn clause(id: &str) -> Result<Clause> {
+    Ok(id.parse()?)
+}
+
+fn settings(worker: WorkerConfig, seed: u64, cases: u64) -> Settings {
+    Settings {
+        seed,
+        cases,
+        time: None,
+        jobs: 1,
+        profile: Profile::new(worker.privilege),
+        worker,
+        shrink_time: Duration::from_secs(5),
+        max_findings: 5,
+    }
+}
+
+/// A campaign in which the model is right about everything.
+fn every_step_agrees(worker: WorkerConfig) -> Result<()> {
+    let cases = 300;
+    let mut found = Vec::new();
+    let summary = run(&settings(worker, 1, cases), &AtomicBool::new(false), |event| {
+        if let Event::Found(finding) = event {
+            found.push(report::finding(finding));
+        }
+    })?;
+    ensure!(found.is_empty() && summary.stats.diverged == 0, "{}", found.join("\n"));
+    ensure!(summary.defects.is_empty(), "{:?}", summary.defects);
+    ensure!(summary.stats.untested.is_empty(), "{:?}", summary.stats.untested);
+    ensure!(summary.stats.cases == cases, "{} cases", summary.stats.cases);
+    // Ten steps at least in each case, and a case in which nothing happens shows nothing.
+    ensure!(summary.stats.checked >= 10 * cases, "only {} steps checked", summary.stats.checked);
+    ensure!(
+        summary.stats.changed >= summary.stats.checked / 10,
+        "only {} steps changed anything",
+        summary.stats.changed
+    );
+    Ok(())
+}
+
+/// Clauses of all parts of the specification whose faults a short campaign must notice.
+const NOTICED: [&str; 12] = [
+    "VFS-03.missing",
+    "VFS-07.exists",
+    "LKP-01.order",
+    "LKP-02.merge",
+    "LKP-04.opaque",
+    "WHT-01.hides",
+    "DIR-03.once",
+    "CUP-01.open",
+    "CUP-11.data",
+    "CRE-02.replace",
+    "RMV-02.whiteout",
+    "REN-05.whiteout",
+];
+
+fn faults_are_noticed(worker: WorkerConfig) -> Result<()> {
+    let result = self_test(&settings(worker, 2, 120), &AtomicBool::new(false), |_, _| {})?;
+    ensure!(result.false_alarm.is_none(), "without any fault: {:?}", result.false_alarm);
+    let wanted = NOTICED.iter().map(|id| clause(id)).collect::<Result<Vec<_>>>()?;
+    let alive: Vec<&str> =
+        result.survivors().map(|s| s.clause).filter(|c| wanted.contains(c)).map(Clause::id).collect();
+    ensure!(alive.is_empty(), "not noticed in {} cases: {}", result.cases, alive.join(", "));
+    Ok(())
+}
+
+/// A divergence, here of a wrong model, shrinks to a few steps, and its text is the whole finding.
+fn a_finding_shrinks_and_replays(worker: WorkerConfig, fault: Clause) -> Result<()> {
+    let mut executor = Executor::start(worker.clone())?;
+    let (case, trace, divergence) = first_divergence(&mut executor, worker.privilege, fault)?;
+    let finding = investigate(&mut executor, &case, trace, divergence, Some(fault), Duration::from_secs(10))?;
+    ensure!(finding.nondeterministic.is_none(), "{:?}", finding.nondeterministic);
+    let text = finding.case.to_string();
+    ensure!(finding.case.steps.len() <= 4, "not small:\n{text}");
+    let again: Case = text.parse().with_context(|| format!("reading\n{text}"))?;
+    let signature = finding.divergence.signature();
+    for _ in 0..10 {
+        let seen = find_again(&mut executor, &again, Some(fault))?.map(|(_, d)| d.signature());
+        ensure!(seen.as_ref() == Some(&signature), "{seen:?} instead of {signature:?}\n{text}");
+    }
+    ensure!(find_again(&mut executor, &again, None)?.is_none(), "it diverges without the fault\n{text}");
+    Ok(())
+}
+
+fn first_divergence(
+    executor: &mut Executor,
+    privilege: Privilege,
+    fault: Clause,
+) -> Result<(Case, ovlcheck::trace::Trace, ovlcheck::check::Divergence)> {
+    let profile = Profile::new(privilege);
+    for index in 0..500 {
+        let case = draw::<Model>(&profile, &seed_for(3, index));
+        if let Some((trace, divergence)) = find_again(executor, &case, Some(fault))? {
+            return Ok((case, trace, divergence));
+        }
+    }
+    Err(anyhow!("no case of 500 notices the fault of {fault}"))
+}

@@ -1,0 +1,214 @@
+//! What people type, and the exit status and words they get.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use libtest_mimic::{Arguments, Trial};
+use ovlcheck::exec::{TargetSpec, worker_entry};
+use ovlcheck::trace::Privilege;
+use ovlcheck_cases::need::{Need, trial};
+use ovlcheck_cases::program::{Ended, Program, binary};
+
+fn main() {
+    worker_entry();
+    libtest_mimic::run(&Arguments::from_args(), trials()).exit();
+}
+
+fn trials() -> Vec<Trial> {
+    let kernel = || Need::of(Privilege::Rootless, &TargetSpec::Kernel);
+    let worker = || vec![Need::Rootless];
+    vec![
+        trial("help_shows_examples_and_statuses", vec![], help_shows_examples_and_statuses),
+        trial("wrong_usage_is_2", vec![], wrong_usage_is_2),
+        trial("rules_are_listed", vec![], rules_are_listed),
+        trial("a_bad_case_file_is_2_with_its_place", vec![], a_bad_case_file_is_2_with_its_place),
+        trial("a_dangerous_device_is_refused_on_reading", vec![], a_dangerous_device_is_refused_on_reading),
+        trial("findings_that_cannot_be_written_are_3", vec![], findings_that_cannot_be_written_are_3),
+        trial("a_target_that_is_not_there_is_3", worker(), a_target_that_is_not_there_is_3),
+        trial("a_target_that_fails_is_1", worker(), a_target_that_fails_is_1),
+        trial("a_target_that_never_mounts_is_1", worker(), a_target_that_never_mounts_is_1),
+        trial("a_template_without_layers_is_3", worker(), a_template_without_layers_is_3),
+        trial("a_campaign_that_holds_is_0", kernel(), a_campaign_that_holds_is_0),
+        trial("a_case_that_holds_is_0_and_a_wrong_one_1", kernel(), a_case_that_holds_is_0_and_a_wrong_one_1),
+        trial("a_fault_that_survives_is_4", kernel(), a_fault_that_survives_is_4),
+        trial("an_option_of_ours_in_a_case_is_3", kernel(), an_option_of_ours_in_a_case_is_3),
+        trial("findings_are_kept_and_replayed", worker(), findings_are_kept_and_replayed),
+    ]
+}
+
+fn ovlcheck(arguments: &[&str]) -> Result<Ended> {
+    Program::start(&binary(env!("CARGO_BIN_EXE_ovlcheck-suite")), arguments)?.end()
+}
+
+/// A case file in a directory of its own.
+fn file(text: &str) -> Result<(tempfile::TempDir, String)> {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("x.case");
+    fs::write(&path, text)?;
+    let name = path.display().to_string();
+    Ok((dir, name))
+}
+
+fn help_shows_examples_and_statuses() -> Result<()> {
+    for arguments in
+        [&["--help"] as &[_], &["run", "--help"], &["replay", "--help"], &["rules", "--help"], &["self-test", "--help"]]
+    {
+        let ended = ovlcheck(arguments)?;
+        let help = &ended.expect(0)?.stdout;
+        ensure!(help.contains("Examples:") && help.contains("ovlcheck "), "{arguments:?} shows no example:\n{help}");
+        ensure!(help.contains("Usage:"), "{arguments:?}: {help}");
+    }
+    let top = ovlcheck(&["--help"])?.stdout;
+    for status in ["0 all held", "1 a divergence", "2 wrong usage", "130 interrupted"] {
+        ensure!(top.contains(status), "no '{status}' in\n{top}");
+    }
+    Ok(())
+}
+
+fn wrong_usage_is_2() -> Result<()> {
+    let wrong: [&[&str]; 7] = [
+        &["frobnicate"],
+        &["run", "--cases", "many"],
+        &["run", "--steps", "0"],
+        &["replay"],
+        &["replay", "--fault", "XYZ-99.nothing", "x.case"],
+        &["rules", "XYZ"],
+        &["run", "--plain", "--target-command", "x"],
+    ];
+    for arguments in wrong {
+        let ended = ovlcheck(arguments)?;
+        ended.expect(2)?;
+        ensure!(!ended.stderr.is_empty() && ended.stdout.is_empty(), "{arguments:?}: {ended:?}");
+    }
+    Ok(())
+}
+
+fn rules_are_listed() -> Result<()> {
+    let all = ovlcheck(&["rules"])?;
+    let some = ovlcheck(&["rules", "RMV-02"])?;
+    all.expect(0)?;
+    some.expect(0)?;
+    ensure!(some.stdout.contains("RMV-02.whiteout") && !some.stdout.contains("CUP-"), "{}", some.stdout);
+    ensure!(all.stdout.contains("CUP-01.open") && all.stdout.len() > some.stdout.len(), "{}", all.stdout);
+    Ok(())
+}
+
+fn a_bad_case_file_is_2_with_its_place() -> Result<()> {
+    let (_dir, path) = file("lower\n  dir d\nsteps\n  frobnicate d\n")?;
+    let ended = ovlcheck(&["replay", &path])?;
+    ended.expect(2)?;
+    ensure!(ended.stderr.contains(&format!("{path}:4:3: ")), "{}", ended.stderr);
+    let ended = ovlcheck(&["replay", "/nowhere/x.case"])?;
+    ended.expect(2)?;
+    ensure!(ended.stderr.contains("/nowhere/x.case"), "{}", ended.stderr);
+    Ok(())
+}
+
+fn a_dangerous_device_is_refused_on_reading() -> Result<()> {
+    for (text, place) in [
+        ("lower\n  dir d\n  block disk 8:0\nsteps\n  lstat disk\n", ":3:14: "),
+        ("lower\n  char kmsg 1:11\nsteps\n  lstat kmsg\n", ":2:13: "),
+        ("lower\nsteps\n  mknod x char 8:0 0644\n", ":3:"),
+    ] {
+        let (_dir, path) = file(text)?;
+        let ended = ovlcheck(&["replay", &path])?;
+        ended.expect(2)?;
+        ensure!(ended.stderr.contains(&format!("{path}{place}")), "no {place} in {}", ended.stderr);
+    }
+    Ok(())
+}
+
+fn findings_that_cannot_be_written_are_3() -> Result<()> {
+    let ended = ovlcheck(&["run", "--cases", "1", "--keep", "/proc/self/findings"])?;
+    ended.expect(3)?;
+    ensure!(ended.stderr.contains("/proc/self/findings"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// One case against a target that is a command.
+fn run_target(template: &str) -> Result<Ended> {
+    ovlcheck(&["run", "--rootless", "--cases", "1", "--jobs", "1", "--seed", "1", "--target-command", template])
+}
+
+fn a_target_that_is_not_there_is_3() -> Result<()> {
+    let ended = run_target("/nowhere/overlay {lowerdir} {upperdir} {workdir} {merged}")?;
+    ended.expect(3)?;
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    ensure!(said.contains("/nowhere/overlay"), "{said}");
+    Ok(())
+}
+
+fn a_target_that_fails_is_1() -> Result<()> {
+    let ended = run_target("/bin/false {lowerdir} {upperdir} {workdir} {merged}")?;
+    ended.expect(1)?;
+    ensure!(ended.stdout.contains("exit status: 1"), "{}", ended.stdout);
+    Ok(())
+}
+
+fn a_target_that_never_mounts_is_1() -> Result<()> {
+    let (_dir, path) = file(WHITEOUT)?;
+    let target = "tail -f /dev/null {lowerdir} {upperdir} {workdir} {merged}";
+    let ended = ovlcheck(&["replay", "--rootless", "--target-command", target, &path])?;
+    ensure!(ended.expect(1)?.stdout.contains("nothing was mounted within"), "{}", ended.stdout);
+    Ok(())
+}
+
+fn a_template_without_layers_is_3() -> Result<()> {
+    let ended = run_target("/bin/true {merged}")?;
+    ended.expect(3)?;
+    ensure!(ended.stderr.contains("{lowerdir}"), "{}", ended.stderr);
+    Ok(())
+}
+
+fn a_campaign_that_holds_is_0() -> Result<()> {
+    let ended = ovlcheck(&["run", "--rootless", "--cases", "40", "--seed", "1"])?;
+    let out = &ended.expect(0)?.stdout;
+    ensure!(out.starts_with("seed 1\n") && out.contains("40 cases") && out.contains("clauses:"), "{out}");
+    Ok(())
+}
+
+const WHITEOUT: &str = "lower\n  file f \"x\"\nsteps\n  unlink f = ok\nexpect upper\n  whiteout f\n";
+
+fn a_case_that_holds_is_0_and_a_wrong_one_1() -> Result<()> {
+    let (_dir, path) = file(WHITEOUT)?;
+    let ended = ovlcheck(&["replay", "--rootless", &path])?;
+    ensure!(ended.expect(0)?.stdout.contains(": holds"), "{}", ended.stdout);
+    let ended = ovlcheck(&["replay", "--rootless", "--fault", "RMV-02.whiteout", &path])?;
+    let out = &ended.expect(1)?.stdout;
+    ensure!(out.contains("DIVERGENCE") && out.contains("RMV-02.whiteout") && out.contains("unlink f"), "{out}");
+    let (_dir, path) = file(&WHITEOUT.replace("= ok", "= ENOENT"))?;
+    let ended = ovlcheck(&["replay", "--rootless", &path])?;
+    ensure!(ended.expect(1)?.stdout.contains("expected ENOENT, seen success"), "{}", ended.stdout);
+    Ok(())
+}
+
+fn a_fault_that_survives_is_4() -> Result<()> {
+    let ended = ovlcheck(&["self-test", "--rootless", "--cases", "1", "--seed", "1"])?;
+    ended.expect(4)?;
+    Ok(())
+}
+
+fn an_option_of_ours_in_a_case_is_3() -> Result<()> {
+    let (_dir, path) = file("option upperdir=/etc\nlower\nsteps\n  mkdir d 0755\n")?;
+    let ended = ovlcheck(&["replay", "--rootless", &path])?;
+    ensure!(ended.expect(3)?.stdout.contains("upperdir=/etc"), "{}", ended.stdout);
+    Ok(())
+}
+
+fn findings_are_kept_and_replayed() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let keep = dir.path().join("found");
+    let path = keep.display().to_string();
+    let target = "/bin/false {lowerdir} {upperdir} {workdir} {merged}";
+    let arguments = ["run", "--rootless", "--cases", "2", "--seed", "1", "--keep", &path, "--target-command", target];
+    ovlcheck(&arguments)?.expect(1)?;
+    let kept: Vec<_> = fs::read_dir(&keep)?.collect::<Result<_, _>>()?;
+    let case = kept.iter().map(fs::DirEntry::path).find(|p| p.extension() == Some("case".as_ref()));
+    let case = case.ok_or_else(|| anyhow::anyhow!("no case among {kept:?}"))?;
+    ensure!(kept.len() == 3, "{kept:?}");
+    let replay =
+        |file: &Path| ovlcheck(&["replay", "--rootless", "--target-command", target, &file.display().to_string()]);
+    ensure!(replay(&case)?.expect(1)?.stdout.contains("DIVERGENCE"));
+    Ok(())
+}

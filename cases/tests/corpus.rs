@@ -1,0 +1,88 @@
+//! Every case file, on the kernel's OverlayFS, as root and rootless.
+//!
+//! A case must hold: by the model, and by what it asserts itself. A case that is named after a
+//! clause must also show that clause: the model that is wrong in it alone must diverge.
+
+use anyhow::{Result, anyhow, bail, ensure};
+use libtest_mimic::{Arguments, Completion, Trial};
+use ovlcheck::campaign::Finding;
+use ovlcheck::check::{check_expectations, judge};
+use ovlcheck::exec::{ExecError, Executor, TargetSpec, WorkerConfig, worker_entry};
+use ovlcheck::model::Clause;
+use ovlcheck::report;
+use ovlcheck::trace::Privilege;
+use ovlcheck_cases::corpus::{CaseFile, files};
+use ovlcheck_cases::need::{Need, PRIVILEGES, first_missing, ignorable, trial};
+
+fn main() {
+    worker_entry();
+    let mut trials = Vec::new();
+    match files() {
+        Ok(files) if !files.is_empty() => files.into_iter().for_each(|file| trials.extend(trials_of(&file))),
+        Ok(_) => trials.push(trial("case_files_are_found", vec![], || bail!("there are no case files"))),
+        Err(e) => trials.push(trial("case_files_are_found", vec![], || Err(e))),
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn trials_of(file: &CaseFile) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (privilege, rights) in PRIVILEGES {
+        let of = file.clone();
+        let needs = Need::of(privilege, &TargetSpec::Kernel);
+        trials.push(ignorable(format!("{rights}::{}", file.name), needs, move || holds(&of, privilege)));
+    }
+    if let Some(clause) = file.clause() {
+        let of = file.clone();
+        trials.push(ignorable(format!("fault::{}", file.name), vec![], move || shows(&of, clause)));
+    }
+    trials
+}
+
+fn executor(privilege: Privilege) -> Result<Executor> {
+    Ok(Executor::start(WorkerConfig::new(privilege, TargetSpec::Kernel))?)
+}
+
+/// The case agrees with the model and with itself.
+fn holds(file: &CaseFile, privilege: Privilege) -> Result<Completion> {
+    let case = file.read()?;
+    let trace = match executor(privilege)?.run(&case) {
+        Err(e @ ExecError::Unsupported { .. }) => return Ok(Completion::ignored_with(e)),
+        other => other?,
+    };
+    match judge(&case, &trace, None).divergence.or_else(|| check_expectations(&case, &trace)) {
+        None => Ok(Completion::Completed),
+        Some(divergence) => {
+            bail!("{}", report::finding(&Finding::unshrunk(&case, trace, divergence)))
+        }
+    }
+}
+
+/// In some environment, the case tells a model that is wrong in this clause from the right one.
+fn shows(file: &CaseFile, clause: Clause) -> Result<Completion> {
+    let case = file.read()?;
+    let mut reasons = Vec::new();
+    let mut fired = 0;
+    for (privilege, rights) in PRIVILEGES {
+        if let Some(reason) = first_missing(&Need::of(privilege, &TargetSpec::Kernel))? {
+            reasons.push(format!("{rights}: {reason}"));
+            continue;
+        }
+        match executor(privilege)?.run(&case) {
+            Err(e @ ExecError::Unsupported { .. }) => reasons.push(format!("{rights}: {e}")),
+            Err(e) => return Err(e.into()),
+            Ok(trace) => {
+                let sound = judge(&case, &trace, None);
+                ensure!(sound.divergence.is_none(), "the case does not hold without any fault");
+                fired += sound.fired[clause as usize];
+                if judge(&case, &trace, Some(clause)).divergence.is_some() {
+                    return Ok(Completion::Completed);
+                }
+            }
+        }
+    }
+    if fired == 0 && !reasons.is_empty() {
+        return Ok(Completion::ignored_with(reasons.join("; ")));
+    }
+    Err(anyhow!("a model in which {clause} is wrong agrees with the case (the clause fired {fired} times)"))
+}
