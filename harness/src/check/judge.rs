@@ -55,6 +55,9 @@ impl Judge<'_> {
         }
         for (index, record) in self.trace.steps.iter().enumerate() {
             self.step(index, record)?;
+            if self.model.adrift {
+                return Ok(());
+            }
             self.checked += 1;
         }
         self.ending()?;

@@ -121,13 +121,8 @@ fn visit_merged(
     if seen.stat.kind != Kind::Dir {
         return Ok(());
     }
-    let listing = match (model.list_dentry(id), node.list_error) {
-        (Ok(listing), None) => listing,
-        (Err(errno), Some(seen)) if errno == seen => return Ok(()),
-        (Err(errno), Some(seen)) => return Err(fail(Diff::new("listing", errno, seen))),
-        (Err(errno), None) => return Err(fail(Diff::new("listing", errno, "a listing"))),
-        (Ok(_), Some(seen)) => return Err(fail(Diff::new("listing", "a listing", seen))),
-    };
+    listable(node).map_err(fail)?;
+    let listing = model.list_dentry(id);
     compare_names(listing.iter().map(|e| &e.0), &cursor.names_below(&path)).map_err(fail)?;
     for (name, kind, _) in listing {
         let child = model.lookup_for_look(id, &name).map_err(|e| fail(Diff::new("errno", e, "a lookup")))?;

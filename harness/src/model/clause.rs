@@ -162,6 +162,7 @@ clauses! {
     DirImpureGone = "DIR-13.impure", Format, "The first listing of an impure directory that holds no copied-up child any more removes the mark.", "readdir.c ovl_cache_get_impure";
     DirIno = "INO-08.dino", Linux, "d_ino equals st_ino where all layers are on one filesystem.", "readdir.c ovl_cache_update";
 
+    DirShared = "DIR-07.shared", Linux, "While an open directory holds a merged listing and nothing changed, others are given that listing, inode numbers included.", "readdir.c ovl_cache_get";
     DirDead = "DIR-11.dead", Linux, "Listing a directory that was removed is ENOENT.", "fs/readdir.c iterate_dir";
     DirRewind = "DIR-08.rewind", Contract, "Seeking an open directory to 0 makes it list anew what is there then.", "readdir.c ovl_dir_llseek, ovl_dir_reset";
     DirSwitch = "DIR-15.switch", Contract, "A directory opened before it was copied up lists the merged content from its first read on.", "readdir.c ovl_dir_reset";

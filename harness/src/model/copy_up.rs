@@ -162,7 +162,10 @@ impl Model {
             (true, true) if !self.disk.is_empty_dir(taken) => {
                 Err(self.refuse(Clause::FilReplacedRename, Errno::ENOTEMPTY))
             }
-            _ if self.rules.holds(Clause::FilReplacedRename) => Ok(()),
+            _ if self.rules.holds(Clause::FilReplacedRename) => {
+                self.adrift = true;
+                Ok(())
+            }
             _ => Err(Errno::EEXIST),
         }
     }

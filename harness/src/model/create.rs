@@ -199,6 +199,7 @@ impl Model {
             impure: false,
             version: 0,
             impure_cache: None,
+            snapshot: Default::default(),
             key: Some(ino),
             dead: false,
             refs: 0,

@@ -1,10 +1,13 @@
 //! Open files: open, close, read, write, and what a descriptor refers to.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::Model;
 use super::clause::Clause;
 use super::copy_up::Copy;
 use super::disk::Body;
-use super::overlay::DentryId;
+use super::overlay::{DentryId, Snapshot};
 use super::walk::{Last, Walk};
 use crate::errno::Errno;
 use crate::step::{OpenFlags, SLOTS, Slot};
@@ -22,6 +25,8 @@ pub(super) struct OpenFile {
     pub(super) listed: bool,
     /// A directory: its position is one that no rule says anything about.
     pub(super) lost: bool,
+    /// A directory: the merged listing that it holds (`od->cache`).
+    pub(super) snapshot: Option<Rc<RefCell<Snapshot>>>,
 }
 
 /// Most bytes a fifo holds.
@@ -106,7 +111,7 @@ impl Model {
             self.truncate_open(id);
         }
         let was_lower = self.cache.at(id).is_some_and(|n| n.upper.is_none());
-        Ok(OpenFile { dentry: id, flags, position: 0, was_lower, listed: false, lost: false })
+        Ok(OpenFile { dentry: id, flags, position: 0, was_lower, listed: false, lost: false, snapshot: None })
     }
 
     /// `vfs_open`: copy-up for regular files, the driver's say for the rest.

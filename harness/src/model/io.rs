@@ -1,10 +1,14 @@
 //! Data through descriptors: read and write at positions, seek, sync, and listing a directory that
 //! stays open.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::disk::{Body, PAGE};
+use super::overlay::Snapshot;
 use crate::errno::Errno;
 use crate::step::{Slot, Whence};
 use crate::trace::Kind;
@@ -134,24 +138,33 @@ impl Model {
         if file.listed {
             return Ok(if file.lost { None } else { Some(Vec::new()) });
         }
-        if file.was_lower && self.cache.at(file.dentry).is_some_and(|n| n.upper.is_some()) {
-            // Opened before copy-up: the switch to the merged content is at the first read (DIR-15).
-            if !self.rules.holds(Clause::DirSwitch) {
-                let lower = self.cache.at(file.dentry).and_then(|n| n.lowers.first().map(|l| l.1));
-                if let Some(lower) = lower {
-                    self.set_listed(slot);
-                    return Ok(Some(self.names_of(lower)));
-                }
+        let merges = self.cache.at(file.dentry).is_some_and(|n| !n.lists_real());
+        if merges && file.was_lower && !self.rules.holds(Clause::DirSwitch) {
+            // Opened before copy-up, it would go on with what it was opened on (DIR-15).
+            if let Some(lower) = self.cache.at(file.dentry).and_then(|n| n.lowers.first().map(|l| l.1)) {
+                self.set_listed(slot, None);
+                return Ok(Some(self.names_of(lower)));
             }
         }
-        self.set_listed(slot);
-        let listing = self.list_dentry(file.dentry)?;
+        let listing = if merges {
+            // At its start a listing is kept only while nothing changed (`ovl_dir_reset`).
+            let version = self.cache.at(file.dentry).map_or(0, |n| n.version);
+            let held = file.snapshot.filter(|held| held.borrow().version == version);
+            let snapshot = held.unwrap_or_else(|| self.snapshot(file.dentry));
+            let listing = self.emit(file.dentry, &snapshot);
+            self.set_listed(slot, Some(snapshot));
+            listing
+        } else {
+            self.set_listed(slot, None);
+            self.list_real(file.dentry)
+        };
         Ok(if file.lost { None } else { Some(listing) })
     }
 
-    fn set_listed(&mut self, slot: Slot) {
+    fn set_listed(&mut self, slot: Slot, snapshot: Option<Rc<RefCell<Snapshot>>>) {
         if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
             file.listed = true;
+            file.snapshot = snapshot;
         }
     }
 

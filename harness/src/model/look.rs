@@ -89,7 +89,7 @@ impl Model {
         if !self.is_dir(id) && self.rules.holds(Clause::VfsOpenNotDir) {
             return Err(Errno::ENOTDIR);
         }
-        self.list_dentry(id)
+        Ok(self.list_dentry(id))
     }
 
     /// The directory at a clean path below one of the disk, as `openat2` with `O_DIRECTORY` and

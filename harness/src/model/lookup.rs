@@ -198,6 +198,7 @@ impl Model {
             impure,
             version: 0,
             impure_cache: None,
+            snapshot: Default::default(),
             key,
             dead: false,
             refs: 0,

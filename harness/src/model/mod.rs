@@ -98,6 +98,9 @@ pub struct Model {
     slots: [Option<OpenFile>; SLOTS],
     uuids: u32,
     umask: u32,
+    /// The upper was changed behind the overlay's own back (FIL-11.rename): what it shows from now on is
+    /// nobody's rule.
+    pub(crate) adrift: bool,
 }
 
 impl Model {
@@ -125,6 +128,7 @@ impl Model {
             slots: Default::default(),
             uuids: 0,
             umask: 0,
+            adrift: false,
         };
         model.mount();
         model

@@ -90,6 +90,7 @@ impl Model {
             impure: overlay && self.disk[root].xattr("@impure").is_some(),
             version: 0,
             impure_cache: None,
+            snapshot: Default::default(),
             key: None,
             dead: false,
             refs: 0,

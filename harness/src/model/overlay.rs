@@ -4,7 +4,9 @@
 //! name keeps the stack it was looked up with, an open file keeps its dentry after removal, and two
 //! names share an overlay inode only if the kernel finds it by the same key.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Weak;
 
 use super::disk::Ino;
 use crate::bytes::Bytes;
@@ -60,6 +62,8 @@ pub struct Node {
     /// origin then the inode whose number they are listed with. A hard link made since does not
     /// count as a change, and is listed with its raw number (INO-08.stale).
     pub impure_cache: Option<(u64, BTreeMap<Bytes, Ino>)>,
+    /// The merged listing that open directories share, while one holds it (`ovl_dir_cache`).
+    pub snapshot: Weak<RefCell<Snapshot>>,
     /// The real inode that the kernel's inode cache knows it by.
     pub key: Option<Ino>,
     /// `S_DEAD`: a directory that was removed.
@@ -68,6 +72,30 @@ pub struct Node {
     pub refs: u32,
     /// Pipe of an open fifo.
     pub pipe: Pipe,
+}
+
+/// A merged listing as it was when it was first read (DIR-07).
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The directory's `version` then.
+    pub version: u64,
+    /// Its names, sorted.
+    pub entries: Vec<SnapshotEntry>,
+}
+
+/// A name of a merged listing.
+#[derive(Clone, Debug)]
+pub struct SnapshotEntry {
+    /// The name.
+    pub name: Bytes,
+    /// Its type.
+    pub kind: Kind,
+    /// The inode whose number it is listed with; `None` until it is looked up for that.
+    pub number: Option<Ino>,
+    /// The inode that it has on disk.
+    pub real: Ino,
+    /// A whiteout, or gone when it was looked up.
+    pub hidden: bool,
 }
 
 /// State of a fifo while it is open.

@@ -1,14 +1,15 @@
 //! Listing a directory (`readdir.c`), with what it writes.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::disk::Ino;
-use super::overlay::{DentryId, NodeId};
+use super::overlay::{DentryId, NodeId, Snapshot, SnapshotEntry};
 use crate::bytes::Bytes;
-use crate::errno::Errno;
 use crate::trace::Kind;
 
 /// A listed name: its type and the inode whose number is its `d_ino`.
@@ -16,32 +17,35 @@ pub type Listing = Vec<(Bytes, Kind, Ino)>;
 
 impl Model {
     /// Lists a directory by its names, `.` and `..` left out, sorted.
-    pub(crate) fn list_dentry(&mut self, id: DentryId) -> Result<Listing, Errno> {
-        let Some(node_id) = self.cache.dentry(id).node else { return Err(Errno::ENOENT) };
+    pub(crate) fn list_dentry(&mut self, id: DentryId) -> Listing {
+        if self.cache.at(id).is_some_and(|n| !n.lists_real()) {
+            let snapshot = self.snapshot(id);
+            return self.emit(id, &snapshot);
+        }
+        self.list_real(id)
+    }
+
+    /// Lists a directory that does not merge as it lies on disk.
+    pub(super) fn list_real(&mut self, id: DentryId) -> Listing {
+        let Some(node_id) = self.cache.dentry(id).node else { return Vec::new() };
         let node = self.cache.node(node_id);
-        // The upper directory was replaced behind the overlay's back (FIL-11).
-        if self.disk[node.real()].nlink == 0 {
-            return Err(Errno::ENOENT);
-        }
-        if node.lists_real() {
-            let real = node.real();
-            let impure = node.upper.is_some() && node.impure;
-            if self.context.view == View::Overlay {
-                let raw = self.disk[real].names().into_iter().flatten().any(|(_, &i)| self.disk[i].is_char_whiteout());
-                if raw && !self.rules.holds(Clause::DirRaw) {
-                    return Ok(self.list_merged(id));
-                }
+        let real = node.real();
+        let impure = node.upper.is_some() && node.impure;
+        if self.context.view == View::Overlay {
+            let raw = self.disk[real].names().into_iter().flatten().any(|(_, &i)| self.disk[i].is_char_whiteout());
+            if raw && !self.rules.holds(Clause::DirRaw) {
+                let entries = self.read_merged(id);
+                return self.emit(id, &RefCell::new(Snapshot { version: 0, entries }));
             }
-            let mut listing = self.names_of(real);
-            if impure {
-                self.fill_impure_cache(id);
-                for entry in &mut listing {
-                    entry.2 = self.cached_number(node_id, &entry.0, entry.2);
-                }
-            }
-            return Ok(listing);
         }
-        Ok(self.list_merged(id))
+        let mut listing = self.names_of(real);
+        if impure {
+            self.fill_impure_cache(id);
+            for entry in &mut listing {
+                entry.2 = self.cached_number(node_id, &entry.0, entry.2);
+            }
+        }
+        listing
     }
 
     pub(super) fn names_of(&self, dir: Ino) -> Listing {
@@ -49,8 +53,25 @@ impl Model {
         names.into_iter().flatten().map(|(name, &ino)| (name.clone(), self.disk[ino].body.kind(), ino)).collect()
     }
 
-    /// `ovl_dir_read_merged` and `ovl_iterate`.
-    fn list_merged(&mut self, id: DentryId) -> Listing {
+    /// The snapshot of a directory that merges: the one that is held, if nothing changed since
+    /// (`ovl_cache_get`).
+    pub(super) fn snapshot(&mut self, id: DentryId) -> Rc<RefCell<Snapshot>> {
+        let Some(node_id) = self.cache.dentry(id).node else { return Rc::default() };
+        let node = self.cache.node(node_id);
+        let version = node.version;
+        if let Some(held) = node.snapshot.upgrade() {
+            if held.borrow().version == version && self.rules.holds(Clause::DirShared) {
+                return held;
+            }
+        }
+        let entries = self.read_merged(id);
+        let snapshot = Rc::new(RefCell::new(Snapshot { version, entries }));
+        self.cache.node_mut(node_id).snapshot = Rc::downgrade(&snapshot);
+        snapshot
+    }
+
+    /// `ovl_dir_read_merged`
+    fn read_merged(&mut self, id: DentryId) -> Vec<SnapshotEntry> {
         let Some(node) = self.cache.at(id) else { return Vec::new() };
         let (upper, impure, lowers) = (node.upper, node.impure, node.lowers.clone());
         let mut merged: BTreeMap<Bytes, (Kind, Ino, bool)> = BTreeMap::new();
@@ -72,20 +93,31 @@ impl Model {
                 }
             }
         }
-        let mut listing = Vec::with_capacity(merged.len());
-        for (name, (kind, ino, in_upper)) in merged {
-            if self.disk[ino].is_char_whiteout() && self.rules.holds(Clause::DirWhiteout) {
-                continue;
-            }
-            // Upper entries of an impure directory are looked up; one that is not there any more, as far
-            // as the cache knows, is left out (DIR-10).
-            let gone = |m: &Model, child| m.is_negative(child);
-            if in_upper && impure && self.lookup(id, &name).is_ok_and(|child| gone(self, child)) {
-                continue;
-            }
-            let number = if in_upper && impure { self.listed_number(id, &name, ino) } else { ino };
-            listing.push((name, kind, number));
+        let mut entries = Vec::with_capacity(merged.len());
+        for (name, (kind, real, in_upper)) in merged {
+            let hidden = self.disk[real].is_char_whiteout() && self.rules.holds(Clause::DirWhiteout);
+            // Upper entries of an impure directory are looked up when they are emitted.
+            let number = if in_upper && impure { None } else { Some(real) };
+            entries.push(SnapshotEntry { name, kind, number, real, hidden });
         }
+        entries
+    }
+
+    /// Emits a snapshot from its start (`ovl_iterate`).
+    pub(super) fn emit(&mut self, id: DentryId, snapshot: &RefCell<Snapshot>) -> Listing {
+        let mut entries = std::mem::take(&mut snapshot.borrow_mut().entries);
+        let mut listing = Vec::with_capacity(entries.len());
+        for entry in &mut entries {
+            if !entry.hidden && entry.number.is_none() {
+                // One that is not there any more, as far as the cache knows, is left out (DIR-10).
+                entry.hidden = self.lookup(id, &entry.name).is_ok_and(|child| self.is_negative(child));
+                entry.number = Some(self.listed_number(id, &entry.name, entry.real));
+            }
+            if !entry.hidden {
+                listing.push((entry.name.clone(), entry.kind, entry.number.unwrap_or(entry.real)));
+            }
+        }
+        snapshot.borrow_mut().entries = entries;
         listing
     }
 
