@@ -131,7 +131,7 @@ impl Drop for Program {
         drop(self.child.kill());
         drop(self.child.wait());
         for pid in self.leftovers.processes().iter().filter_map(|p| Pid::from_raw(p.pid)) {
-            drop(kill_process(pid, Signal::KILL));
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 }
