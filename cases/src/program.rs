@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use tempfile::TempDir;
 
 use crate::leftovers::{Leftovers, TOKEN_VAR};
@@ -26,7 +26,7 @@ pub fn binary(built: &str) -> PathBuf {
     std::env::var_os(BINARY).map_or_else(|| built.into(), PathBuf::from)
 }
 
-/// A program that runs. Dropping it kills it.
+/// A program that runs. Dropping it kills it and all it started.
 #[derive(Debug)]
 pub struct Program {
     child: Child,
@@ -126,9 +126,13 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It has usually ended; if not, a test failed and says why.
+        // Usually all of it has ended; if not, a test failed and says why. A process that has ended
+        // meanwhile cannot be killed, and need not be.
         drop(self.child.kill());
         drop(self.child.wait());
+        for pid in self.leftovers.processes().iter().filter_map(|p| Pid::from_raw(p.pid)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
     }
 }
 
