@@ -187,6 +187,7 @@ pub(super) fn work(model: &Model, seen: &TreeSeen) -> Result<(), TreeDiff> {
     }
     let mut expected = Vec::new();
     shape(&model.disk, model.work_base, 0, &mut expected);
+    expected.sort();
     let mut found = Vec::new();
     for node in seen.iter().filter(|n| !n.path.is_empty()) {
         let (dir, name) = node.path.split_last();
@@ -196,6 +197,8 @@ pub(super) fn work(model: &Model, seen: &TreeSeen) -> Result<(), TreeDiff> {
             Err(e) => found.push(format!("{}: {e}", node.path)),
         }
     }
+    // What the temporaries are called says nothing, nor then does their order.
+    found.sort();
     if expected == found {
         return Ok(());
     }

@@ -16,7 +16,7 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let ops = match dice.below(22) {
+    let ops = match dice.below(23) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -36,6 +36,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         18 => name_and_value(world, dice),
         19 => change_what_is_gone(world, dice),
         20 => change_again(world, dice),
+        21 => change_where_nothing_is(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -340,6 +341,20 @@ fn change_what_is_gone<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) ->
         _ => Op::Fchmod { slot: 7, mode: 0o640 },
     });
     ops.push(Op::Fstat { slot: 7 });
+    ops
+}
+
+/// Changes a file through a descriptor after its whole directory is gone.
+fn change_where_nothing_is<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let dir = world.directory(dice);
+    let children = world.below(&dir);
+    let held = children.iter().rev().find(|(_, kind)| *kind != Kind::Symlink).map(|(path, _)| path.clone());
+    let (Some(held), false) = (held, dir.is_empty() || children.len() > EMPTYING) else { return Vec::new() };
+    let mut ops = vec![Op::Open { slot: 8, path: held, flags: world.safe(libc::O_RDONLY, dice), mode: 0 }];
+    for (path, kind) in children.into_iter().rev() {
+        ops.push(if kind == Kind::Dir { Op::Rmdir { path } } else { Op::Unlink { path } });
+    }
+    ops.extend([Op::Rmdir { path: dir }, Op::Fchmod { slot: 8, mode: 0o600 }, Op::Fstat { slot: 8 }]);
     ops
 }
 

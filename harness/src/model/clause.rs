@@ -162,7 +162,6 @@ clauses! {
     DirImpureGone = "DIR-13.impure", Format, "The first listing of an impure directory that holds no copied-up child any more removes the mark.", "readdir.c ovl_cache_get_impure";
     DirIno = "INO-08.dino", Linux, "d_ino equals st_ino where all layers are on one filesystem.", "readdir.c ovl_cache_update";
 
-    DirShared = "DIR-07.shared", Linux, "While an open directory holds a merged listing and nothing changed, others are given that listing, inode numbers included.", "readdir.c ovl_cache_get";
     DirDead = "DIR-11.dead", Linux, "Listing a directory that was removed is ENOENT.", "fs/readdir.c iterate_dir";
     DirRewind = "DIR-08.rewind", Contract, "Seeking an open directory to 0 makes it list anew what is there then.", "readdir.c ovl_dir_llseek, ovl_dir_reset";
     DirSwitch = "DIR-15.switch", Contract, "A directory opened before it was copied up lists the merged content from its first read on.", "readdir.c ovl_dir_reset";
@@ -263,7 +262,7 @@ clauses! {
     FilSeekHole = "FIL-10.hole", Linux, "SEEK_DATA and SEEK_HOLE are answered by the real file; beyond its data they are ENXIO.", "file.c ovl_llseek";
     FilReplaced = "FIL-11.replaced", Linux, "Copying up a regular file that was removed while open is EEXIST where a whiteout or another object has its name.", "copy_up.c ovl_copy_up_tmpfile, ovl_copy_up_workdir";
     FilReplacedRename = "FIL-11.rename", Linux, "Copying up a removed directory, symlink or special file replaces what has its name, where rename(2) would: a removed fifo comes back in place of its whiteout.", "copy_up.c ovl_copy_up_workdir";
-    FilRemovedDir = "FIL-11.dir", Linux, "Copying up into a directory that was removed is ENOENT.", "fs/namei.c may_create";
+    FilRemovedDir = "FIL-11.dir", Linux, "Copying up into a directory that was removed is ENOENT for a regular file, EIO for anything else.", "copy_up.c ovl_copy_up_tmpfile, ovl_copy_up_workdir";
     FilReroute = "FIL-01.reroute", Contract, "A descriptor opened for reading before copy-up reads the upper data after it.", "file.c ovl_real_fdget";
     FilOrphan = "FIL-13.orphan", Contract, "A file removed while open stays usable through its descriptor.", "file.c";
 }

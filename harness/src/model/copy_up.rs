@@ -58,10 +58,6 @@ impl Model {
         else {
             return Ok(());
         };
-        // The directory was removed, or the name is taken by what replaced the object (FIL-11).
-        if self.disk[dest].nlink == 0 {
-            return Err(self.refuse(Clause::FilRemovedDir, Errno::ENOENT));
-        }
         let lower = self.cache.node(node_id).lowers[0].1;
         let kind = self.cache.node(node_id).kind;
         let name = self.cache.dentry(id).name.clone();
@@ -70,6 +66,9 @@ impl Model {
             self.set_impure(parent);
         }
 
+        if self.disk[dest].nlink == 0 {
+            return Err(self.removed_directory(kind, lower));
+        }
         if let Some(taken) = self.disk.child(dest, &name) {
             self.may_replace(kind, taken)?;
         }
@@ -146,6 +145,20 @@ impl Model {
         }
         self.cache.rekey(node_id, temp);
         Ok(())
+    }
+
+    /// Copying up into a directory that was removed (FIL-11). What is built in the work directory
+    /// stays there until the next mount.
+    fn removed_directory(&mut self, kind: Kind, lower: Ino) -> Errno {
+        if kind == Kind::File {
+            return self.refuse(Clause::FilRemovedDir, Errno::ENOENT);
+        }
+        let body = if kind == Kind::Dir { Body::dir() } else { self.disk[lower].body.clone() };
+        let work = self.work;
+        let name = format!("#left{}", self.disk[work].names().map_or(0, |n| n.len()));
+        let owner = Owner { uid: 0, gid: 0, mode: if kind == Kind::Symlink { 0o777 } else { 0 } };
+        self.disk.create(&mut self.rules, work, name.as_bytes(), body, owner);
+        self.refuse(Clause::FilRemovedDir, Errno::EIO)
     }
 
     /// Whether copy-up may put an object where something has taken its name (FIL-11). A regular file

@@ -60,7 +60,7 @@ impl Model {
         let node = self.cache.node(node_id);
         let version = node.version;
         if let Some(held) = node.snapshot.upgrade() {
-            if held.borrow().version == version && self.rules.holds(Clause::DirShared) {
+            if held.borrow().version == version {
                 return held;
             }
         }

@@ -208,7 +208,7 @@ impl Field for XattrName {
     fn print(value: &Bytes, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match value.as_slice() {
             // Here an `@` cannot be taken for anything else.
-            [b'@', rest @ ..] if Bytes::from(rest).is_bare() => write!(f, " @{}", Bytes::from(rest)),
+            [b'@', rest @ ..] if Bytes::from(rest).is_bare() => write!(f, " @{}", String::from_utf8_lossy(rest)),
             _ => write!(f, " {value}"),
         }
     }
