@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{CANNOT, DEFECT, DIVERGED, HELD, INTERRUPTED, WorkerArgs, refuse};
+use super::{say, say_raw};
 use crate::campaign::{Event, Finding, Settings, Summary, run as run_campaign};
 use crate::generate::Profile;
 use crate::report;
@@ -99,7 +100,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         }
     }
     let total = settings.cases;
-    println!("seed {}", settings.seed);
+    say!("seed {}", settings.seed);
     let mut progress = Progress::new();
     let result = run_campaign(&settings, &stop, |event| match event {
         Event::Progress { cases, checked, diverged, elapsed } => {
@@ -107,7 +108,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         }
         Event::Found(finding) => {
             progress.clear();
-            println!("{}", report::finding(finding));
+            say!("{}", report::finding(finding));
         }
     });
     progress.clear();
@@ -127,7 +128,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     } else if !summary.findings.is_empty() {
         hint = "write them to files: run again with the same --seed and --keep DIR".to_owned();
     }
-    print!("{}", report::summary(&summary, &hint));
+    say_raw!("{}", report::summary(&summary, &hint));
     status(&summary)
 }
 

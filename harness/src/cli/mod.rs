@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exec::{ExecError, TargetSpec, WorkerConfig};
+use crate::generate::{Profile, draw, seed_for};
+use crate::model::Model;
 use crate::report;
 use crate::trace::Privilege;
 
@@ -43,6 +45,26 @@ Examples:
   ovlcheck rules            all clauses
   ovlcheck rules REN-05     what the model says about the whiteouts that rename leaves";
 
+/// Prints to standard output; a reader that has seen enough (`| head`) ends the program quietly.
+fn put(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    if std::io::stdout().write_fmt(text).is_err() {
+        std::process::exit(i32::from(HELD));
+    }
+}
+
+/// As `println!`, through [`put`].
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::cli::put(format_args!("{}\n", format_args!($($arg)*))) };
+}
+
+/// As `print!`, through [`put`].
+macro_rules! say_raw {
+    ($($arg:tt)*) => { $crate::cli::put(format_args!($($arg)*)) };
+}
+
+use {say, say_raw};
+
 /// Does this overlay filesystem behave as OverlayFS must?
 ///
 /// Draws random cases (layers, mount options, file operations), runs each on a mounted overlay, and
@@ -70,6 +92,18 @@ enum Command {
         /// Only those whose ID starts with this, as in `CUP` or `REN-05`.
         #[arg(default_value = "")]
         filter: String,
+    },
+    /// Print one case of a campaign as a case file, without running anything.
+    Draw {
+        /// The campaign's seed.
+        #[arg(long, value_name = "N")]
+        seed: u64,
+        /// The case's index in it.
+        #[arg(long, value_name = "N")]
+        case: u64,
+        /// As a rootless campaign draws it.
+        #[arg(long)]
+        rootless: bool,
     },
     /// Break every clause of the model in turn, and show that the campaign notices.
     #[command(after_help = selftest::EXAMPLES)]
@@ -124,9 +158,14 @@ pub fn main() -> ExitCode {
                 eprintln!("ovlcheck: no clause starts with '{filter}'; `ovlcheck rules` lists them all");
                 USAGE
             } else {
-                print!("{rules}");
+                say_raw!("{rules}");
                 HELD
             }
+        }
+        Command::Draw { seed, case, rootless } => {
+            let privilege = if rootless { Privilege::Rootless } else { Privilege::Root };
+            say_raw!("{}", draw::<Model>(&Profile::new(privilege), &seed_for(seed, case)));
+            HELD
         }
         Command::SelfTest(args) => selftest::self_test(&args),
     };

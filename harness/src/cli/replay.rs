@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::say;
 use super::{CANNOT, DEFECT, DIVERGED, HELD, USAGE, WorkerArgs, refuse};
 use crate::campaign::Finding;
 use crate::case::text;
@@ -61,14 +62,14 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
                 Ok(trace) => trace,
                 Err(e @ ExecError::Internal(_)) => return refuse(&e),
                 Err(e) => {
-                    println!("{}: not tested: {e}", file.display());
+                    say!("{}: not tested: {e}", file.display());
                     untested = true;
                     continue;
                 }
             };
             if args.trace {
                 match serde_json::to_string(&trace) {
-                    Ok(json) => println!("{json}"),
+                    Ok(json) => say!("{json}"),
                     Err(e) => {
                         eprintln!("ovlcheck: cannot write the trace: {e}");
                         return DEFECT;
@@ -78,13 +79,13 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
             }
             let divergence = judge(case, &trace, args.fault).divergence.or_else(|| check_expectations(case, &trace));
             let Some(divergence) = divergence else {
-                println!("{}: holds", file.display());
+                say!("{}: holds", file.display());
                 continue;
             };
             diverged = true;
-            println!("{}: {divergence}", file.display());
+            say!("{}: {divergence}", file.display());
             let finding = Finding::unshrunk(case, trace, divergence);
-            println!("{}", report::finding(&finding));
+            say!("{}", report::finding(&finding));
         }
     }
     match (diverged, untested) {

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::campaign::{Progress, seed_or_time, stop_flag};
 use super::{CANNOT, DEFECT, HELD, INTERRUPTED, WorkerArgs, refuse};
+use super::{say, say_raw};
 use crate::campaign::{SelfTest, Settings, self_test as run_self_test};
 use crate::case::Case;
 use crate::generate::Profile;
@@ -56,7 +57,7 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
             max_findings: 0,
         })
         .collect();
-    println!("seed {seed}");
+    say!("seed {seed}");
     let begun = Instant::now();
     let mut progress = Progress::new();
     let result = run_self_test(&settings, args.shrink, &stop, |cases, alive| {
@@ -66,7 +67,7 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
     match result {
         Err(e) => refuse(&e),
         Ok(result) => {
-            print!("{}", report::self_test(&result));
+            say_raw!("{}", report::self_test(&result));
             if let Some(dir) = &args.keep {
                 if let Err(e) = keep(dir, &result) {
                     eprintln!("ovlcheck: cannot write to {}: {e}", dir.display());

@@ -136,6 +136,10 @@ impl Model {
             return Err(self.refuse(Clause::DirDead, Errno::ENOENT));
         }
         if file.listed {
+            // At its end, too, a read finds out whether the directory is impure still (DIR-13).
+            if self.cache.at(file.dentry).is_some_and(|n| n.lists_real() && n.impure && n.upper.is_some()) {
+                self.fill_impure_cache(file.dentry);
+            }
             return Ok(if file.lost { None } else { Some(Vec::new()) });
         }
         let merges = self.cache.at(file.dentry).is_some_and(|n| !n.lists_real());

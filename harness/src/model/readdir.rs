@@ -158,7 +158,7 @@ impl Model {
     }
 
     /// `ovl_cache_get_impure`: finds out whether the directory is impure still.
-    fn fill_impure_cache(&mut self, id: DentryId) {
+    pub(super) fn fill_impure_cache(&mut self, id: DentryId) {
         let Some(node_id) = self.cache.dentry(id).node else { return };
         let version = self.cache.node(node_id).version;
         if self.cache.node(node_id).impure_cache.as_ref().is_some_and(|c| c.0 == version) {
