@@ -15,8 +15,6 @@ mod steps;
 mod strategy;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-pub(crate) mod toy;
 mod world;
 
 pub use aim::Aim;

@@ -1,13 +1,13 @@
-//! Tests of the generator against a toy world.
+//! Tests of the generator, aiming at the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::toy::Toy;
-use super::{Aim, Cases, Profile, draw, seed_for};
+use super::{Cases, Profile, draw, seed_for};
 use crate::case::{Case, NodeKind};
+use crate::model::{Context, Model};
 use crate::step::{Op, Special};
 use crate::trace::Privilege;
 
@@ -16,15 +16,15 @@ fn profile() -> Profile {
 }
 
 fn cases(profile: &Profile, n: u64) -> impl Iterator<Item = Case> {
-    (0..n).map(|index| draw::<Toy>(profile, &seed_for(7, index)))
+    (0..n).map(|index| draw::<Model>(profile, &seed_for(7, index)))
 }
 
 #[test]
 fn one_seed_is_one_case() {
     for index in 0..50 {
         let seed = seed_for(1, index);
-        assert_eq!(draw::<Toy>(&profile(), &seed), draw::<Toy>(&profile(), &seed));
-        assert_ne!(draw::<Toy>(&profile(), &seed), draw::<Toy>(&profile(), &seed_for(2, index)));
+        assert_eq!(draw::<Model>(&profile(), &seed), draw::<Model>(&profile(), &seed));
+        assert_ne!(draw::<Model>(&profile(), &seed), draw::<Model>(&profile(), &seed_for(2, index)));
     }
 }
 
@@ -40,8 +40,8 @@ fn the_strategy_draws_what_the_seed_says() {
     let config = Config { failure_persistence: None, ..Config::default() };
     let seed = seed_for(9, 9);
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let tree = Cases::<Toy>::new(profile()).new_tree(&mut runner).expect("the strategy rejects nothing");
-    assert_eq!(tree.current(), draw::<Toy>(&profile(), &seed));
+    let tree = Cases::<Model>::new(profile()).new_tree(&mut runner).expect("the strategy rejects nothing");
+    assert_eq!(tree.current(), draw::<Model>(&profile(), &seed));
 }
 
 /// The shares that the generator is meant to keep; `-- --nocapture` prints the table.
@@ -50,11 +50,12 @@ fn most_steps_change_something_and_each_call_both_succeeds_and_fails() {
     let mut table: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let (mut steps, mut mutating) = (0, 0);
     for case in cases(&profile(), 3000) {
-        let mut toy = <Toy as Aim>::new(&case, Privilege::Root);
+        let mut model = Model::new(&case, Context::assumed(Privilege::Root), None);
         for step in &case.steps {
             let row = table.entry(step.op.name()).or_default();
             row.0 += 1;
-            row.1 += usize::from(toy.run(step));
+            model.rules.begin_step();
+            row.1 += usize::from(model.apply(&step.op).is_ok());
             steps += 1;
             mutating += usize::from(step.op.is_mutating());
         }

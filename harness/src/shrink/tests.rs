@@ -8,8 +8,8 @@ use proptest::strategy::ValueTree;
 use super::{Budget, CaseTree, Shrunk, measure, shrink, shrink_from};
 use crate::bytes::Bytes;
 use crate::case::{Case, Entry, Layer, Node, NodeKind};
-use crate::generate::toy::Toy;
 use crate::generate::{Profile, draw, seed_for};
+use crate::model::Model;
 use crate::step::{Op, OpenFlags, RenameFlags, Step};
 use crate::trace::Privilege;
 
@@ -18,7 +18,7 @@ const BUDGET: Budget = Budget { max_runs: 2000, max_time: Duration::from_secs(60
 /// 60 steps and about 40 entries in three lower layers and an upper.
 fn large(index: u64) -> Case {
     let profile = Profile { steps: 60..=60, lowers: 3..=3, entries: 60..=60, ..Profile::new(Privilege::Root) };
-    draw::<Toy>(&profile, &seed_for(11, index))
+    draw::<Model>(&profile, &seed_for(11, index))
 }
 
 fn entries(case: &Case) -> usize {

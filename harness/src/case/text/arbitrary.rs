@@ -11,7 +11,9 @@ use proptest::sample::select;
 use crate::bytes::Bytes;
 use crate::case::{Case, Entry, ExpectedEntry, ExpectedKind, ExpectedTree, Layer, MAX_LOWERS, Node, NodeKind};
 use crate::errno::Errno;
-use crate::step::{Actor, Device, Expected, Op, OpenFlags, RenameFlags, SLOTS, Special, Step};
+use crate::step::{
+    Actor, Device, Expected, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS, Special, Step, Whence, XattrFlags,
+};
 use crate::trace::{Side, Time};
 
 /// Names of one directory entry, nasty ones among them.
@@ -194,6 +196,15 @@ fn open_flags() -> impl Strategy<Value = OpenFlags> {
     })
 }
 
+/// What an attribute call of this name is about.
+fn on(name: &str, path: Bytes, slot: u8) -> On {
+    match name.as_bytes()[0] {
+        b'l' if name != "listxattr" => On::Link(path),
+        b'f' => On::Slot(slot),
+        _ => On::Path(path),
+    }
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let special = prop_oneof![
         Just(Special::Regular),
@@ -228,6 +239,39 @@ fn op() -> impl Strategy<Value = Op> {
             "stat" => Op::Stat { path },
             "lstat" => Op::Lstat { path },
             "list" => Op::List { path },
+            "pread" => Op::Pread { slot, len: count, offset: len },
+            "pwrite" => Op::Pwrite { slot, data, offset: len },
+            "lseek" => Op::Lseek { slot, offset: len, whence: Whence::NAMES[count as usize % Whence::NAMES.len()].0 },
+            "ftruncate" => Op::Ftruncate { slot, len },
+            "fsync" => Op::Fsync { slot },
+            "fdatasync" => Op::Fdatasync { slot },
+            "getdents" => Op::Getdents { slot, size: 280 + count % 70_000 },
+            "fchmod" => Op::Fchmod { slot, mode },
+            "access" => Op::Access { path, mode },
+            "umask" => Op::Umask { mode },
+            "chown" | "lchown" | "fchown" => {
+                Op::Chown { on: on(Op::ALL[which], path, slot), uid: i64::from(count % 2000) - 1, gid: -1 }
+            }
+            "utimens" | "lutimens" | "futimens" => {
+                let at = NewTime::At(Time { sec: len / 2, nsec: count % 1_000_000_000 });
+                let mtime = [NewTime::Now, NewTime::Omit, at][count as usize % 3];
+                Op::Utimens { on: on(Op::ALL[which], path, slot), atime: at, mtime }
+            }
+            "setxattr" | "lsetxattr" | "fsetxattr" => Op::SetXattr {
+                on: on(Op::ALL[which], path, slot),
+                name: new,
+                value: data,
+                flags: XattrFlags((count % 4) as i32),
+            },
+            "getxattr" | "lgetxattr" | "fgetxattr" => {
+                Op::GetXattr { on: on(Op::ALL[which], path, slot), name: new, size: count }
+            }
+            "listxattr" | "llistxattr" | "flistxattr" => {
+                Op::ListXattr { on: on(Op::ALL[which], path, slot), size: count }
+            }
+            "removexattr" | "lremovexattr" | "fremovexattr" => {
+                Op::RemoveXattr { on: on(Op::ALL[which], path, slot), name: new }
+            }
             "remount" => Op::Remount,
             "rotate" => Op::Rotate,
             "drop-caches" => Op::DropCaches,
