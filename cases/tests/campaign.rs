@@ -93,7 +93,7 @@ const NOTICED: [&str; 12] = [
 ];
 
 fn faults_are_noticed(worker: WorkerConfig) -> Result<()> {
-    let result = self_test(&settings(worker, 2, 120), &AtomicBool::new(false), |_, _| {})?;
+    let result = self_test(&[settings(worker, 2, 120)], false, &AtomicBool::new(false), |_, _| {})?;
     ensure!(result.false_alarm.is_none(), "without any fault: {:?}", result.false_alarm);
     let wanted = NOTICED.iter().map(|id| clause(id)).collect::<Result<Vec<_>>>()?;
     let alive: Vec<&str> =

@@ -104,6 +104,8 @@ impl Model {
             Some(Kind::Dir) if flags.writes() || flags.has(libc::O_TRUNC) => {
                 return Err(self.refuse(Clause::VfsOpenDirWrite, Errno::EISDIR));
             }
+            // No device can come into a layer there, so this shows on a plain directory alone.
+            Some(Kind::Char | Kind::Block) if !self.context.initial_capabilities() => return Err(Errno::EACCES),
             _ => {}
         }
         self.open_dentry(id, flags)?;
