@@ -16,7 +16,7 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let ops = match dice.below(23) {
+    let ops = match dice.below(24) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -37,6 +37,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         19 => change_what_is_gone(world, dice),
         20 => change_again(world, dice),
         21 => change_where_nothing_is(world, dice),
+        22 => open_in_sticky(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -342,6 +343,21 @@ fn change_what_is_gone<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) ->
     });
     ops.push(Op::Fstat { slot: 7 });
     ops
+}
+
+/// Opens somebody else's file with O_CREAT in a sticky directory.
+fn open_in_sticky<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let odd = dice.percent(60);
+    let fits = |kind| kind != Kind::Dir && kind != Kind::Symlink && (kind != Kind::File || !odd);
+    let Some(path) = world.existing(fits, dice) else { return Vec::new() };
+    let parent = Bytes::from(path.split_last().0);
+    let parent = if parent.is_empty() { Bytes::from(".") } else { parent };
+    let flags = world.safe(libc::O_CREAT | libc::O_RDONLY, dice);
+    vec![
+        Op::Chmod { path: parent, mode: *dice.one(&[0o1777, 0o1777, 0o1770]) },
+        Op::Chown { on: On::Path(path.clone()), uid: 1, gid: -1 },
+        Op::Open { slot: 3, path, flags, mode: 0o600 },
+    ]
 }
 
 /// Changes a file through a descriptor after its whole directory is gone.

@@ -87,6 +87,7 @@ clauses! {
     VfsOpenCreateSlash = "VFS-12.creatslash", Linux, "O_CREAT with a trailing slash is EISDIR.", "fs/namei.c open_last_lookups";
     VfsOpenExclusive = "VFS-12.excl", Contract, "O_CREAT|O_EXCL of a name that is visible is EEXIST; a symlink counts and is not followed.", "fs/namei.c do_open";
     VfsOpenCreateIsDir = "VFS-12.creatisdir", Linux, "O_CREAT of a directory is EISDIR.", "fs/namei.c do_open";
+    VfsOpenSticky = "VFS-12.sticky", Linux, "O_CREAT of a special file in a sticky world-writable directory, which belongs neither to the caller nor to the directory's owner, is EACCES; of a file or fifo by fs.protected_regular and fs.protected_fifos.", "fs/namei.c may_create_in_sticky";
     VfsOpenNotDir = "VFS-12.notdir", Contract, "O_DIRECTORY of what is no directory is ENOTDIR.", "fs/namei.c do_open";
     VfsOpenNoFollow = "VFS-12.nofollow", Contract, "O_NOFOLLOW of a symlink is ELOOP.", "fs/namei.c may_open";
     VfsOpenDirWrite = "VFS-12.isdir", Contract, "Opening a directory for writing, or with O_TRUNC, is EISDIR.", "fs/namei.c may_open";

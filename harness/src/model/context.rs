@@ -22,6 +22,8 @@ pub struct Context {
     pub kernel: (u32, u32),
     /// `fs.protected_symlinks`.
     pub protected_symlinks: bool,
+    /// `fs.protected_fifos` and `fs.protected_regular`: 0, 1 or 2.
+    pub protected_create: [u8; 2],
 }
 
 impl Context {
@@ -30,14 +32,18 @@ impl Context {
         let view = if environment.target == "plain" { View::Plain } else { View::Overlay };
         let mut numbers = environment.kernel.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
         let kernel = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        let protected_symlinks =
-            environment.sysctl.iter().any(|(name, value)| name == "fs.protected_symlinks" && value != "0");
-        Context { view, privilege: environment.privilege, kernel, protected_symlinks }
+        let setting = |name: &str| {
+            let found = environment.sysctl.iter().find(|(n, _)| n == name);
+            found.and_then(|(_, value)| value.parse::<u8>().ok()).unwrap_or(0)
+        };
+        let protected_symlinks = setting("fs.protected_symlinks") != 0;
+        let protected_create = [setting("fs.protected_fifos"), setting("fs.protected_regular")];
+        Context { view, privilege: environment.privilege, kernel, protected_symlinks, protected_create }
     }
 
     /// The context that cases are drawn in, before anything has run.
     pub fn assumed(privilege: Privilege) -> Context {
-        Context { view: View::Overlay, privilege, kernel: (6, 12), protected_symlinks: false }
+        Context { view: View::Overlay, privilege, kernel: (6, 12), protected_symlinks: false, protected_create: [0, 0] }
     }
 
     /// Whether private xattrs are `user.overlay.*`.

@@ -94,6 +94,9 @@ impl Model {
             if self.is_dir(id) {
                 return Err(self.refuse(Clause::VfsOpenCreateIsDir, Errno::EISDIR));
             }
+            if !created {
+                self.may_open_in_sticky(dir, id)?;
+            }
         }
         if need_dir && !self.is_dir(id) && self.rules.holds(Clause::VfsOpenNotDir) {
             return Err(Errno::ENOTDIR);

@@ -5,6 +5,7 @@ use super::Model;
 use super::clause::Clause;
 use super::overlay::DentryId;
 use crate::errno::Errno;
+use crate::trace::Kind;
 
 impl Model {
     /// Whether the caller may follow a symlink (`may_follow_link`): with `fs.protected_symlinks`, one
@@ -18,6 +19,25 @@ impl Model {
         let (link, dir) = (&self.disk[link.real()], &self.disk[dir.real()]);
         let guarded = dir.mode & 0o1002 == 0o1002;
         if guarded && link.uid != 0 && link.uid != dir.uid { Err(Errno::EACCES) } else { Ok(()) }
+    }
+
+    /// Whether `O_CREAT` may open what is there already in a sticky directory (`may_create_in_sticky`):
+    /// not what belongs to neither the caller nor the directory's owner, as far as the settings say.
+    pub(super) fn may_open_in_sticky(&mut self, dir: DentryId, id: DentryId) -> Result<(), Errno> {
+        let (Some(dir), Some(node)) = (self.cache.at(dir), self.cache.at(id)) else { return Ok(()) };
+        let kind = node.kind;
+        let (dir, file) = (&self.disk[dir.real()], &self.disk[node.real()]);
+        let [fifos, regular] = self.context.protected_create;
+        let strict = match kind {
+            Kind::File => regular,
+            Kind::Fifo => fifos,
+            _ => 1,
+        };
+        if dir.mode & 0o1000 == 0 || strict == 0 || file.uid == dir.uid || file.uid == 0 {
+            return Ok(());
+        }
+        let refused = dir.mode & 0o002 != 0 || dir.mode & 0o020 != 0 && strict >= 2;
+        if refused && self.rules.holds(Clause::VfsOpenSticky) { Err(Errno::EACCES) } else { Ok(()) }
     }
 
     /// Clears setuid and setgid as a write or truncate by the caller does
