@@ -22,6 +22,42 @@ pub enum Actor {
     /// Uid 0 of the worker's user namespace, with all its capabilities there.
     #[default]
     Root,
+    /// Uid 0 without any capability in effect.
+    Bare,
+    /// Uid 1000, gid 1000, group 1; no capabilities.
+    User,
+    /// Uid 3000, gid 3000, no groups, no capabilities: nothing in the layers is its own.
+    Other,
+}
+
+impl Actor {
+    /// Every actor with its word.
+    pub const NAMES: &[(Actor, &str)] =
+        &[(Actor::Root, "root"), (Actor::Bare, "bare"), (Actor::User, "user"), (Actor::Other, "other")];
+
+    /// Its user id.
+    pub fn uid(self) -> u32 {
+        match self {
+            Actor::Root | Actor::Bare => 0,
+            Actor::User => 1000,
+            Actor::Other => 3000,
+        }
+    }
+
+    /// Its group id.
+    pub fn gid(self) -> u32 {
+        self.uid()
+    }
+
+    /// Its supplementary groups.
+    pub fn groups(self) -> &'static [u32] {
+        if self == Actor::User { &[1] } else { &[] }
+    }
+
+    /// Whether it has its capabilities.
+    pub fn is_capable(self) -> bool {
+        self == Actor::Root
+    }
 }
 
 /// One step of a case.

@@ -98,7 +98,7 @@ impl Judge<'_> {
         let span = self.known.spans.push(record.span);
         self.model.at(span);
         let before = self.model.disk.changes;
-        let predicted = self.model.apply(&step.op);
+        let predicted = self.model.act(step);
         self.changed += usize::from(self.model.disk.changes != before);
         self.outcome(&predicted, &record.outcome).map_err(|diff| self.diverge(place, Oracle::Outcome, None, diff))?;
         if matches!(step.op, Op::Remount | Op::Rotate) {

@@ -19,7 +19,7 @@ use super::watchdog::Unfinished;
 use crate::bytes::Bytes;
 use crate::case::{Case, Layer};
 use crate::errno::Errno;
-use crate::step::{NewTime, On, Op, SLOTS, Slot, Special};
+use crate::step::{Actor, NewTime, On, Op, SLOTS, Slot, Special};
 use crate::trace::{
     End, Environment, LowerDigest, MountError, Observation, Outcome, Span, StepTrace, Time, Trace, Value,
 };
@@ -74,6 +74,27 @@ impl From<ExecError> for Stop {
     fn from(e: ExecError) -> Self {
         Stop::Error(e)
     }
+}
+
+/// Takes on an actor's credentials for one step.
+fn put_on(actor: Actor) -> Result<(), ExecError> {
+    match actor {
+        Actor::Root => Ok(()),
+        Actor::Bare => sys::capabilities_in_effect(false).doing("putting capabilities out of effect"),
+        _ => sys::become_ids(actor.uid(), actor.gid(), actor.groups()).map_err(|e| {
+            ExecError::unsupported(format!("a step as uid {}: {e}", actor.uid()), "run this case as root")
+        }),
+    }
+}
+
+/// Takes them off again. A change of credentials makes the kernel forget whom to die with.
+fn take_off(actor: Actor) -> Result<(), ExecError> {
+    match actor {
+        Actor::Root => return Ok(()),
+        Actor::Bare => sys::capabilities_in_effect(true).doing("putting capabilities into effect")?,
+        _ => sys::become_root().doing("becoming root again")?,
+    }
+    sys::die_with_parent().doing("PR_SET_PDEATHSIG")
 }
 
 /// The start of a span.
@@ -168,6 +189,8 @@ impl Runner {
         stack: &mut Stack,
         held: &mut Held,
     ) -> Result<StepTrace, Stop> {
+        let actor = case.steps.get(index as usize).map(|s| s.actor).unwrap_or_default();
+        put_on(actor)?;
         let from = before();
         let outcome = match op {
             Op::Remount | Op::Rotate => {
@@ -196,6 +219,7 @@ impl Runner {
             call => self.call(call, &mut held.slots),
         };
         let span = span_since(from);
+        take_off(actor)?;
         let outcome = match outcome {
             Ok(value) => Outcome::Ok(value),
             Err(e) => Outcome::Err(e),

@@ -383,6 +383,38 @@ pub fn set_dumpable() -> Result<(), Errno> {
     checked(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).map(drop)
 }
 
+/// Takes on the ids of an actor, for this thread alone; root stays the saved id, to come back.
+pub fn become_ids(uid: u32, gid: u32, groups: &[u32]) -> Result<(), Errno> {
+    // SAFETY: pointer and length are those of a live slice.
+    checked(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, 0) })?;
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, 0) }).map(drop)
+}
+
+/// Takes the ids of root back, and with them the capabilities.
+pub fn become_root() -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) })?;
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) })?;
+    // SAFETY: an empty list of groups needs no memory.
+    checked(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) }).map(drop)
+}
+
+/// Puts the capabilities of this thread out of effect, or all that it is permitted into effect.
+pub fn capabilities_in_effect(on: bool) -> Result<(), Errno> {
+    // Version 3: two sets of 32 bits each, as effective, permitted, inheritable.
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let mut data = [0u32; 6];
+    // SAFETY: `header` and `data` have the layout and size of version 3.
+    checked(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })?;
+    (data[0], data[3]) = if on { (data[1], data[4]) } else { (0, 0) };
+    // SAFETY: as above.
+    checked(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) }).map(drop)
+}
+
 /// Has the kernel kill this process when the *thread* that forked it ends.
 pub fn die_with_parent() -> Result<(), Errno> {
     // SAFETY: takes numbers only.

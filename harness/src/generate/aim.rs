@@ -27,7 +27,7 @@ impl Aim for Model {
     fn apply(&mut self, step: &Step) {
         self.rules.begin_step();
         // What the call returns does not matter here, only what it leaves.
-        let _ = Model::apply(self, &step.op);
+        let _ = self.act(step);
     }
 
     fn visible(&self, out: &mut Vec<(Bytes, Kind)>) {

@@ -244,8 +244,8 @@ pub(super) fn absolute(path: &Bytes) -> Bytes {
 
 fn attributes(node: &mut Node, profile: &Profile, dice: &mut Dice<'_>) {
     if profile.privilege == Privilege::Root && dice.percent(12) {
-        node.uid = *dice.one(&[0, 1, 1000, 65534]);
-        node.gid = *dice.one(&[0, 1, 1000, 65534]);
+        node.uid = *dice.one(&[0, 1, 1000, 1000, 1000]);
+        node.gid = *dice.one(&[0, 1, 1000, 1000]);
     }
     if dice.percent(15) {
         node.time = Time { sec: LAYER_TIME.sec + dice.between(1, 9) as i64, nsec: 123_456_789 };

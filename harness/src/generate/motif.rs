@@ -8,7 +8,7 @@ use super::dice::Dice;
 use super::steps::{data, xattr_name};
 use super::world::World;
 use crate::bytes::Bytes;
-use crate::step::{NewTime, On, Op, RenameFlags, Special, Whence, XattrFlags};
+use crate::step::{Actor, NewTime, On, Op, RenameFlags, Special, Whence, XattrFlags};
 use crate::trace::Kind;
 
 /// Longest sequence of removals that empties a directory.
@@ -16,7 +16,7 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let ops = match dice.below(24) {
+    let ops = match dice.below(29) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -31,13 +31,14 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         13 => onto_its_own_link(world, dice),
         14 => write_to_setuid(world, dice),
         15 => directory_onto_directory(world, dice),
-        16 => listed_between(world, dice),
+        16 | 27 => listed_between(world, dice),
         17 => list_again(world, dice),
         18 => name_and_value(world, dice),
         19 => change_what_is_gone(world, dice),
         20 => change_again(world, dice),
         21 => change_where_nothing_is(world, dice),
         22 => open_in_sticky(world, dice),
+        23..=26 => return as_somebody(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -343,6 +344,65 @@ fn change_what_is_gone<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) ->
     });
     ops.push(Op::Fstat { slot: 7 });
     ops
+}
+
+/// Prepares something as root for what an ordinary user then does with it.
+fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
+    if !world.has_actors() {
+        return;
+    }
+    let path = |op: &Bytes| On::Path(op.clone());
+    let Some(file) = file(world, dice) else { return };
+    let dir = Bytes::from(file.split_last().0);
+    let dir = if dir.is_empty() { Bytes::from(".") } else { dir };
+    let fresh = dir.join(world.pool.name(dice).as_slice());
+    let user = *dice.one(&[Actor::User, Actor::User, Actor::Other, Actor::Bare]);
+    let (mut root, mut acts) = (Vec::new(), Vec::new());
+    match dice.below(6) {
+        0 => {
+            root.push(Op::Chown { on: path(&file), uid: 1000, gid: *dice.one(&[3000, 1000, 1]) });
+            acts.push(Op::Chmod { path: file, mode: *dice.one(&[0o2755, 0o2644]) });
+        }
+        1 => {
+            root.push(Op::Chown { on: path(&dir), uid: 0, gid: *dice.one(&[7, 1]) });
+            root.push(Op::Chmod { path: dir, mode: 0o2777 });
+            let node = Special::Regular;
+            acts.push(match dice.below(3) {
+                0 => Op::Mkdir { path: fresh, mode: 0o755 },
+                _ => Op::Mknod { path: fresh, node, mode: *dice.one(&[0o2755, 0o2755, 0o2744]) },
+            });
+        }
+        2 => {
+            root.push(Op::Chmod { path: dir.clone(), mode: 0o1777 });
+            let value = Bytes::from("v");
+            acts.push(match dice.below(3) {
+                0 => Op::SetXattr { on: path(&dir), name: Bytes::from("user.a"), value, flags: XattrFlags(0) },
+                1 => Op::Unlink { path: file },
+                _ => mv(&file, &fresh, 0),
+            });
+        }
+        3 => {
+            let name = Bytes::from(*dice.one(&["trusted.a", "@a", "security.c"]));
+            root.push(Op::SetXattr { on: path(&file), name, value: Bytes::from("v"), flags: XattrFlags(0) });
+            acts.push(Op::ListXattr { on: path(&file), size: *dice.one(&[0, 4000]) });
+        }
+        4 => {
+            root.push(Op::Chmod { path: file.clone(), mode: *dice.one(&[0o666, 0o4755, 0o600]) });
+            acts.push(Op::Link { old: file, new: fresh });
+        }
+        _ => {
+            root.push(Op::Chmod { path: file.clone(), mode: 0o4777 });
+            let flags = world.safe(libc::O_WRONLY, dice);
+            acts.push(Op::Open { slot: 3, path: file, flags, mode: 0 });
+            acts.push(Op::Write { slot: 3, data: data(dice) });
+        }
+    }
+    for op in root {
+        world.push_as(Actor::Root, op, dice);
+    }
+    for op in acts {
+        world.push_as(user, op, dice);
+    }
 }
 
 /// Opens somebody else's file with O_CREAT in a sticky directory.

@@ -55,7 +55,7 @@ fn most_steps_change_something_and_each_call_both_succeeds_and_fails() {
             let row = table.entry(step.op.name()).or_default();
             row.0 += 1;
             model.rules.begin_step();
-            row.1 += usize::from(model.apply(&step.op).is_ok());
+            row.1 += usize::from(model.act(step).is_ok());
             steps += 1;
             mutating += usize::from(step.op.is_mutating());
         }

@@ -8,8 +8,8 @@ use super::names::Pool;
 use super::profile::Profile;
 use crate::bytes::Bytes;
 use crate::case::{Case, Layer};
-use crate::step::{Op, OpenFlags, SLOTS, Slot, Step, footprint_of};
-use crate::trace::Kind;
+use crate::step::{Actor, Op, OpenFlags, SLOTS, Slot, Step, footprint_of};
+use crate::trace::{Kind, Privilege};
 
 /// How many paths count as touched lately.
 const HOT: usize = 8;
@@ -37,6 +37,9 @@ pub(super) struct World<'p, A> {
     limit: usize,
     observe_within: usize,
     observe_in: usize,
+    /// Percentage of calls that somebody else than root makes, and who.
+    acted: usize,
+    actors: &'static [Actor],
 }
 
 impl<'p, A: Aim> World<'p, A> {
@@ -58,6 +61,13 @@ impl<'p, A: Aim> World<'p, A> {
             limit,
             observe_within: profile.observe_within.max(1),
             observe_in: 0,
+            acted: *dice.one(&[0, 0, 15, 50]),
+            // In a user namespace with one id there is nobody else than root to be.
+            actors: if profile.privilege == Privilege::Root {
+                &[Actor::User, Actor::User, Actor::User, Actor::Other, Actor::Bare]
+            } else {
+                &[Actor::Bare]
+            },
         };
         world.observe_in = world.interval(dice);
         world.look();
@@ -91,15 +101,27 @@ impl<'p, A: Aim> World<'p, A> {
 
     /// Does a step; an `observe` goes before it when one is due.
     pub fn push(&mut self, op: Op, dice: &mut Dice<'_>) {
+        let acted = !op.is_environment() && dice.percent(self.acted);
+        let actor = if acted { *dice.one(self.actors) } else { Actor::Root };
+        self.push_as(actor, op, dice);
+    }
+
+    /// Whether somebody else than root makes calls in this case.
+    pub fn has_actors(&self) -> bool {
+        self.acted > 0 && self.actors.len() > 1
+    }
+
+    /// Does a step as this actor and adds it, if there is room.
+    pub fn push_as(&mut self, actor: Actor, op: Op, dice: &mut Dice<'_>) {
         if self.observe_in == 0 && op != Op::Observe {
-            self.push(Op::Observe, dice);
+            self.push_as(Actor::Root, Op::Observe, dice);
         }
         if self.is_full() {
             return;
         }
         self.observe_in = if op == Op::Observe { self.interval(dice) } else { self.observe_in - 1 };
         self.note(&op);
-        let step = Step::from(op);
+        let step = Step { actor, ..Step::from(op) };
         self.aim.apply(&step);
         match &step.op {
             Op::Open { slot, flags, .. } => {

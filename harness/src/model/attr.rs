@@ -5,9 +5,10 @@ use super::clause::Clause;
 use super::copy_up::Copy;
 use super::disk::Ino;
 use super::overlay::DentryId;
+use super::permission::WRITE;
 use super::value::Stamp;
 use crate::errno::Errno;
-use crate::step::{NewTime, On};
+use crate::step::{Actor, NewTime, On};
 use crate::trace::Kind;
 
 impl Model {
@@ -19,8 +20,16 @@ impl Model {
     }
 
     pub(super) fn chmod(&mut self, id: DentryId, mode: u32) -> Result<(), Errno> {
+        if !self.owns(id) && self.rules.holds(Clause::PrmOwner) {
+            return Err(Errno::EPERM);
+        }
+        let mut mode = (mode & 0o7777) as u16;
+        let gid = self.cache.at(id).map_or(0, |n| n.owner.1);
+        if mode & 0o2000 != 0 && !self.in_group(gid) && self.rules.holds(Clause::PrmSetgidChmod) {
+            mode &= !0o2000;
+        }
         let ino = self.attributes(id, Clause::CupChmod)?;
-        self.disk.set_mode(&mut self.rules, ino, (mode & 0o7777) as u16);
+        self.disk.set_mode(&mut self.rules, ino, mode);
         self.copy_attr(id);
         Ok(())
     }
@@ -33,12 +42,15 @@ impl Model {
         if !self.context.initial_capabilities() && (unmapped(uid) || unmapped(gid)) {
             return Err(self.refuse(Clause::VfsChownUnmapped, Errno::EINVAL));
         }
+        let Some((cached, owner)) = self.cache.at(id).map(|n| (n.mode, n.owner)) else { return Err(Errno::ESTALE) };
+        let setgid = cached & 0o2000 != 0 && (cached & 0o010 != 0 || !self.in_group(owner.1));
+        let is_dir = self.kind_of(id) == Some(Kind::Dir);
+        self.may_chown(id, owner, uid, gid, !is_dir && (cached & 0o4000 != 0 || setgid))?;
         let ino = self.attributes(id, Clause::CupChown)?;
-        let Some(cached) = self.cache.at(id).map(|n| n.mode) else { return Err(Errno::ESTALE) };
         // Whatever is not a directory loses setuid, and setgid if group-executable, whoever asks.
         let real = self.disk[ino].mode;
-        let killed = 0o4000 | if cached & 0o2010 == 0o2010 { 0o2000 } else { 0 };
-        if self.kind_of(id) != Some(Kind::Dir) && real & killed != 0 && self.rules.holds(Clause::VfsChownSuid) {
+        let killed = 0o4000 | if setgid { 0o2000 } else { 0 };
+        if !is_dir && real & killed != 0 && self.rules.holds(Clause::VfsChownSuid) {
             self.disk.raw(ino).mode = real & !killed;
         }
         let (old_uid, old_gid) = (self.disk[ino].uid, self.disk[ino].gid);
@@ -47,12 +59,40 @@ impl Model {
         Ok(())
     }
 
+    /// Who may give an object away, or to a group of their own (`setattr_prepare`).
+    fn may_chown(
+        &mut self,
+        id: DentryId,
+        owner: (u32, u32),
+        uid: Option<u32>,
+        gid: Option<u32>,
+        changes_mode: bool,
+    ) -> Result<(), Errno> {
+        if self.actor.is_capable() {
+            return Ok(());
+        }
+        let own = owner.0 == self.actor.uid();
+        let uid_ok = uid.is_none_or(|uid| own && uid == owner.0);
+        let gid_ok = gid.is_none_or(|gid| own && (gid == owner.1 || self.in_group(gid)));
+        if uid_ok && gid_ok && (!changes_mode || self.owns(id)) {
+            return Ok(());
+        }
+        if self.rules.holds(Clause::PrmChown) { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
     pub(super) fn utimens(&mut self, on: &On, atime: NewTime, mtime: NewTime) -> Result<(), Errno> {
         // Nothing to do: not even the path is looked at.
         if atime == NewTime::Omit && mtime == NewTime::Omit && self.rules.holds(Clause::VfsUtimeOmit) {
             return Ok(());
         }
         let id = self.on(on)?;
+        if !self.owns(id) {
+            // Anybody who may write may set both times to now.
+            if atime != NewTime::Now || mtime != NewTime::Now {
+                return Err(self.refuse(Clause::PrmTimes, Errno::EPERM));
+            }
+            self.may(id, WRITE)?;
+        }
         let ino = self.attributes(id, Clause::CupUtimens)?;
         let new = |model: &Model, time: NewTime, old: Stamp| match time {
             NewTime::Now => model.now(),
@@ -69,12 +109,25 @@ impl Model {
         if mode & !0o7 != 0 {
             return Err(Errno::EINVAL);
         }
+        // access(2) asks for the real user, and gives root its capabilities back.
+        let caller = self.actor;
+        if caller == Actor::Bare {
+            self.actor = Actor::Root;
+        }
+        let asked = self.access_as(path, mode);
+        self.actor = caller;
+        asked
+    }
+
+    fn access_as(&mut self, path: &[u8], mode: u32) -> Result<(), Errno> {
         let id = self.walk(path, true)?;
         let Some(node) = self.cache.at(id) else { return Err(Errno::ENOENT) };
         let both = node.mode & self.disk[node.real()].mode;
         // No mode bit stops root but a missing execute bit.
-        let refused = mode & 1 != 0 && node.kind != Kind::Dir && both & 0o111 == 0;
-        if refused { Err(self.refuse(Clause::VfsAccessExec, Errno::EACCES)) } else { Ok(()) }
+        if mode & 1 != 0 && node.kind != Kind::Dir && both & 0o111 == 0 {
+            return Err(self.refuse(Clause::VfsAccessExec, Errno::EACCES));
+        }
+        self.may(id, mode as u16)
     }
 
     pub(super) fn truncate(&mut self, path: &[u8], len: i64) -> Result<(), Errno> {
@@ -85,6 +138,7 @@ impl Model {
             Some(Kind::Dir) => return Err(self.refuse(Clause::VfsTruncateKind, Errno::EISDIR)),
             _ => return Err(self.refuse(Clause::VfsTruncateKind, Errno::EINVAL)),
         }
+        self.may(id, WRITE)?;
         self.must_copy_up(id, Clause::CupTruncate)?;
         self.copy_up(id, Copy::Data)?;
         let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };

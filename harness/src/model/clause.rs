@@ -119,6 +119,16 @@ clauses! {
     VfsGetdentsKind = "VFS-16.getdents", Linux, "getdents of what is no directory is ENOTDIR.", "fs/readdir.c iterate_dir";
     VfsMknodDevice = "VFS-19.mknod", Linux, "mknod of a device other than 0:0 needs CAP_MKNOD in the initial user namespace: EPERM (CRE-09).", "fs/namei.c vfs_mknod";
 
+    // Permission: the caller's credentials against the overlay inode.
+    PrmMode = "PRM-01.mode", Contract, "Mode bits of what the merged view shows decide what a caller without capabilities may do: EACCES.", "inode.c ovl_permission";
+    PrmSticky = "PRM-05.sticky", Contract, "In a sticky directory only the owner of the name or of the directory removes or renames it: EPERM.", "fs/namei.c may_delete";
+    PrmHardlink = "PRM-05.hardlink", Linux, "With fs.protected_hardlinks, linking what is not one's own and could not be written is EPERM.", "fs/namei.c may_linkat";
+    PrmOwner = "ATT-01.chmod", Contract, "chmod is for the owner: EPERM, without copy-up.", "fs/attr.c setattr_prepare";
+    PrmChown = "ATT-01.chown", Contract, "Without CAP_CHOWN an owner may only change the group, to one of their own: EPERM, without copy-up.", "fs/attr.c setattr_prepare";
+    PrmTimes = "ATT-01.times", Contract, "Setting other times than now is for the owner: EPERM, without copy-up.", "fs/attr.c setattr_prepare";
+    PrmSetgidChmod = "ATT-02.setgid", Linux, "chmod by an owner who is not in the group clears setgid.", "fs/attr.c setattr_prepare";
+    PrmSetgidFile = "PRM-06.setgid", Linux, "An executable file made setgid in a setgid directory by somebody not in its group loses setgid.", "fs/inode.c mode_strip_sgid";
+
     // The filesystem under the layers.
     FsDirTime = "FS-01.dirtime", Contract, "Adding or removing a name dates the directory's mtime and ctime.", "mm/shmem.c";
     FsCtime = "FS-01.ctime", Contract, "Changing attributes, links, names or xattrs of a node dates its ctime.", "mm/shmem.c, fs/libfs.c simple_rename_timestamp";
@@ -246,6 +256,9 @@ clauses! {
     XatRange = "XAT-00.range", Linux, "An xattr name that is empty or longer than 255 bytes is ERANGE, before a path is walked.", "fs/xattr.c import_xattr_name";
     XatTrusted = "XAT-06.trusted", Linux, "trusted.* needs CAP_SYS_ADMIN in the initial user namespace: EPERM to write, ENODATA to read.", "fs/xattr.c xattr_permission";
     XatUserKind = "XAT-00.kind", Linux, "user.* is for files and directories: EPERM to write, ENODATA to read elsewhere, without copy-up (CUP-04).", "fs/xattr.c xattr_permission";
+    XatSecurity = "XAT-06.security", Linux, "Writing security.* needs CAP_SYS_ADMIN: EPERM, without copy-up.", "security/commoncap.c cap_inode_setxattr";
+    XatSticky = "XAT-06.sticky", Linux, "user.* of a sticky directory is for its owner to write: EPERM.", "fs/xattr.c xattr_permission";
+    XatListTrusted = "XAT-06.list", Linux, "trusted.* is listed only for CAP_SYS_ADMIN.", "xattrs.c ovl_can_list";
     XatUnknown = "XAT-00.unknown", Linux, "A name in no known namespace is EOPNOTSUPP.", "fs/xattr.c xattr_resolve_name";
     XatCreate = "XAT-00.create", Contract, "XATTR_CREATE of an existing name is EEXIST.", "fs/xattr.c simple_xattr_set";
     XatReplace = "XAT-00.replace", Contract, "XATTR_REPLACE of a missing name is ENODATA.", "fs/xattr.c simple_xattr_set";

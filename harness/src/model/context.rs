@@ -22,6 +22,8 @@ pub struct Context {
     pub kernel: (u32, u32),
     /// `fs.protected_symlinks`.
     pub protected_symlinks: bool,
+    /// `fs.protected_hardlinks`.
+    pub protected_hardlinks: bool,
     /// `fs.protected_fifos` and `fs.protected_regular`: 0, 1 or 2.
     pub protected_create: [u8; 2],
 }
@@ -37,13 +39,28 @@ impl Context {
             found.and_then(|(_, value)| value.parse::<u8>().ok()).unwrap_or(0)
         };
         let protected_symlinks = setting("fs.protected_symlinks") != 0;
+        let protected_hardlinks = setting("fs.protected_hardlinks") != 0;
         let protected_create = [setting("fs.protected_fifos"), setting("fs.protected_regular")];
-        Context { view, privilege: environment.privilege, kernel, protected_symlinks, protected_create }
+        Context {
+            view,
+            privilege: environment.privilege,
+            kernel,
+            protected_symlinks,
+            protected_hardlinks,
+            protected_create,
+        }
     }
 
     /// The context that cases are drawn in, before anything has run.
     pub fn assumed(privilege: Privilege) -> Context {
-        Context { view: View::Overlay, privilege, kernel: (6, 12), protected_symlinks: false, protected_create: [0, 0] }
+        Context {
+            view: View::Overlay,
+            privilege,
+            kernel: (6, 12),
+            protected_symlinks: false,
+            protected_hardlinks: true,
+            protected_create: [0, 0],
+        }
     }
 
     /// Whether private xattrs are `user.overlay.*`.

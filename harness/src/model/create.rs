@@ -23,15 +23,18 @@ impl Model {
     /// Owner and mode of a new object (`inode_init_owner`).
     fn new_owner(&mut self, dir: DentryId, mode: u32, is_dir: bool) -> Owner {
         let masked = if self.umask == 0 || self.rules.holds(Clause::CreUmask) { mode & !self.umask } else { mode };
-        let mut owner = Owner { uid: 0, gid: 0, mode: (masked & 0o7777) as u16 };
+        let mut owner = Owner { uid: self.actor.uid(), gid: self.actor.gid(), mode: (masked & 0o7777) as u16 };
         if !self.rules.holds(Clause::CreOwner) {
-            owner.uid = 1;
+            owner.uid = owner.uid.wrapping_add(1);
         }
         let Some(parent) = self.cache.at(dir).map(Node::real) else { return owner };
         if self.disk[parent].mode & 0o2000 != 0 && self.rules.holds(Clause::FsSetgid) {
             owner.gid = self.disk[parent].gid;
+            let executable = owner.mode & 0o2010 == 0o2010;
             if is_dir {
                 owner.mode |= 0o2000;
+            } else if executable && !self.in_group(owner.gid) && self.rules.holds(Clause::PrmSetgidFile) {
+                owner.mode &= !0o2000;
             }
         }
         owner
@@ -39,12 +42,14 @@ impl Model {
 
     pub(super) fn mkdir(&mut self, path: &[u8], mode: u32) -> Result<(), Errno> {
         let id = self.walk_create(path, true)?;
+        self.may_create(id)?;
         let mode = if self.rules.holds(Clause::FsMkdirMode) { mode & 0o1777 } else { mode };
         self.create_object(id, Body::dir(), mode)
     }
 
     pub(super) fn mknod(&mut self, path: &[u8], node: Special, mode: u32) -> Result<(), Errno> {
         let id = self.walk_create(path, false)?;
+        self.may_create(id)?;
         let body = match node {
             Special::Regular => Body::File(Default::default()),
             Special::Fifo => Body::Fifo,
@@ -55,7 +60,7 @@ impl Model {
         let whiteout = node == Special::Char(Device::WHITEOUT);
         if matches!(node, Special::Char(_) | Special::Block(_))
             && !whiteout
-            && !self.context.initial_capabilities()
+            && !self.initially_capable()
             && self.rules.holds(Clause::VfsMknodDevice)
         {
             return Err(Errno::EPERM);
@@ -72,6 +77,7 @@ impl Model {
             return Err(if self.rules.holds(Clause::VfsSymlinkLong) { errno } else { Errno::EINVAL });
         }
         let id = self.walk_create(path, false)?;
+        self.may_create(id)?;
         self.create_symlink(id, target)
     }
 
@@ -100,6 +106,8 @@ impl Model {
     pub(super) fn link(&mut self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
         let old = self.walk(old, false)?;
         let id = self.walk_create(new, false)?;
+        self.may_link(old)?;
+        self.may_create(id)?;
         if self.is_dir(old) && self.rules.holds(Clause::VfsLinkDir) {
             return Err(Errno::EPERM);
         }
@@ -192,6 +200,7 @@ impl Model {
         let node = Node {
             kind: self.disk[ino].body.kind(),
             mode: self.disk[ino].mode,
+            owner: (self.disk[ino].uid, self.disk[ino].gid),
             upper: Some(ino),
             lowers: Vec::new(),
             by_lower: false,

@@ -8,6 +8,7 @@ use super::clause::Clause;
 use super::copy_up::Copy;
 use super::disk::Body;
 use super::overlay::{DentryId, Snapshot};
+use super::permission::{READ, WRITE};
 use super::walk::{Last, Walk};
 use crate::errno::Errno;
 use crate::step::{OpenFlags, SLOTS, Slot};
@@ -75,6 +76,7 @@ impl Model {
                 if !create {
                     return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
                 }
+                self.may_create(id)?;
                 self.create_object(id, Body::File(Default::default()), mode)?;
                 created = true;
                 break id;
@@ -110,6 +112,11 @@ impl Model {
             // No device can come into a layer there, so this shows on a plain directory alone.
             Some(Kind::Char | Kind::Block) if !self.context.initial_capabilities() => return Err(Errno::EACCES),
             _ => {}
+        }
+        if !created {
+            let read = if flags.reads() || flags.0 & libc::O_ACCMODE == libc::O_ACCMODE { READ } else { 0 };
+            let writes = flags.writes() || flags.has(libc::O_TRUNC) || flags.0 & libc::O_ACCMODE == libc::O_ACCMODE;
+            self.may(id, read | if writes { WRITE } else { 0 })?;
         }
         self.open_dentry(id, flags)?;
         if truncates && self.kind_of(id) == Some(Kind::File) && self.rules.holds(Clause::VfsOpenTruncates) {

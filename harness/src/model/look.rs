@@ -5,6 +5,7 @@ use super::clause::Clause;
 use super::disk::Ino;
 use super::lookup::NAME_MAX;
 use super::overlay::{DentryId, NodeId};
+use super::permission::READ;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::trace::Kind;
@@ -89,6 +90,7 @@ impl Model {
         if !self.is_dir(id) && self.rules.holds(Clause::VfsOpenNotDir) {
             return Err(Errno::ENOTDIR);
         }
+        self.may(id, READ)?;
         Ok(self.list_dentry(id))
     }
 

@@ -191,6 +191,7 @@ impl Model {
         self.cache.add_node(Node {
             kind,
             mode,
+            owner: (self.disk[real].uid, self.disk[real].gid),
             upper,
             lowers,
             by_lower,

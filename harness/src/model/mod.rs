@@ -50,7 +50,7 @@ pub use context::{Context, View};
 use crate::bytes::Bytes;
 use crate::case::Case;
 use crate::errno::Errno;
-use crate::step::{Op, SLOTS};
+use crate::step::{Actor, Op, SLOTS, Step};
 use disk::{Body, Disk, Ino, Owner};
 use file::OpenFile;
 use look::Look;
@@ -101,6 +101,8 @@ pub struct Model {
     /// The upper was changed behind the overlay's own back (FIL-11.rename): what it shows from now on is
     /// nobody's rule.
     pub(crate) adrift: bool,
+    /// Who makes the call.
+    actor: Actor,
 }
 
 impl Model {
@@ -129,6 +131,7 @@ impl Model {
             uuids: 0,
             umask: 0,
             adrift: false,
+            actor: Actor::Root,
         };
         model.mount();
         model
@@ -139,7 +142,15 @@ impl Model {
         self.disk.now = Stamp::In(span);
     }
 
-    /// Does one step and says what it returns.
+    /// Does one step as its actor and says what it returns.
+    pub fn act(&mut self, step: &Step) -> Result<Predicted, Errno> {
+        self.actor = step.actor;
+        let returned = self.apply(&step.op);
+        self.actor = Actor::Root;
+        returned
+    }
+
+    /// Does one step as root and says what it returns.
     pub fn apply(&mut self, op: &Op) -> Result<Predicted, Errno> {
         let unit = |r: Result<(), Errno>| r.map(|()| Predicted::Unit);
         match op {

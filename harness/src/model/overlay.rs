@@ -50,6 +50,8 @@ pub struct Node {
     /// `i_mode`: the real inode's mode when this was last copied. Two overlay inodes of one upper inode
     /// go out of step (REN-14).
     pub mode: u16,
+    /// `i_uid` and `i_gid`, copied with the mode.
+    pub owner: (u32, u32),
     /// `OVL_CONST_INO`: known by its lower inode, so its number survives copy-up.
     pub by_lower: bool,
     /// `OVL_WHITEOUTS`: listings must merge because whiteouts may be in it.

@@ -1,5 +1,7 @@
-//! Permission: what the caller may do. So far only uid 0 of the worker's user namespace calls, whom
-//! no mode bit stops, so what is left is what capabilities do not override.
+//! Permission: what the caller may do, by the overlay inode and its own credentials (PRM-01).
+//!
+//! The mounter's second check against the real inode always passes here, because the mounter is root
+//! of all that the layers hold.
 
 use super::Model;
 use super::clause::Clause;
@@ -7,7 +9,83 @@ use super::overlay::DentryId;
 use crate::errno::Errno;
 use crate::trace::Kind;
 
+/// `MAY_READ`
+pub(super) const READ: u16 = 4;
+/// `MAY_WRITE`
+pub(super) const WRITE: u16 = 2;
+/// `MAY_EXEC`
+pub(super) const EXEC: u16 = 1;
+
 impl Model {
+    /// Whether the caller has capabilities in the initial user namespace.
+    pub(super) fn initially_capable(&self) -> bool {
+        self.actor.is_capable() && self.context.initial_capabilities()
+    }
+
+    /// Whether the caller is in a group, or its capabilities make up for it (`in_group_or_capable`).
+    pub(super) fn in_group(&self, gid: u32) -> bool {
+        self.actor.is_capable() || self.actor.gid() == gid || self.actor.groups().contains(&gid)
+    }
+
+    /// Whether the caller owns an object, or may do as if (`inode_owner_or_capable`).
+    pub(super) fn owns(&self, id: DentryId) -> bool {
+        self.actor.is_capable() || self.cache.at(id).is_some_and(|n| n.owner.0 == self.actor.uid())
+    }
+
+    /// `generic_permission` on the overlay inode.
+    pub(super) fn may(&mut self, id: DentryId, mask: u16) -> Result<(), Errno> {
+        let Some(node) = self.cache.at(id) else { return Ok(()) };
+        let (uid, gid) = node.owner;
+        let class = if uid == self.actor.uid() {
+            6
+        } else if gid == self.actor.gid() || self.actor.groups().contains(&gid) {
+            3
+        } else {
+            0
+        };
+        let granted = (node.mode >> class) & 7;
+        if mask & !granted == 0 {
+            return Ok(());
+        }
+        // Capabilities override all but the execution of what nobody may execute.
+        let executable = node.kind == Kind::Dir || mask & EXEC == 0 || node.mode & 0o111 != 0;
+        if self.actor.is_capable() && executable {
+            return Ok(());
+        }
+        if self.rules.holds(Clause::PrmMode) { Err(Errno::EACCES) } else { Ok(()) }
+    }
+
+    /// `may_create`: a name may be added to its directory.
+    pub(super) fn may_create(&mut self, id: DentryId) -> Result<(), Errno> {
+        let dir = self.cache.dentry(id).parent;
+        self.may(dir, WRITE | EXEC)
+    }
+
+    /// `may_delete`, up to the types: a name may be taken out of its directory.
+    pub(super) fn may_delete(&mut self, id: DentryId) -> Result<(), Errno> {
+        self.may_create(id)?;
+        let (Some(dir), Some(node)) = (self.cache.at(self.cache.dentry(id).parent), self.cache.at(id)) else {
+            return Ok(());
+        };
+        let uid = self.actor.uid();
+        let kept = dir.mode & 0o1000 != 0 && node.owner.0 != uid && dir.owner.0 != uid && !self.actor.is_capable();
+        if kept && self.rules.holds(Clause::PrmSticky) { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// `may_linkat`: with `fs.protected_hardlinks`, only what the caller owns, or could write and is no
+    /// special or setuid file.
+    pub(super) fn may_link(&mut self, id: DentryId) -> Result<(), Errno> {
+        if !self.context.protected_hardlinks || self.owns(id) {
+            return Ok(());
+        }
+        let Some(node) = self.cache.at(id) else { return Ok(()) };
+        let safe = node.kind == Kind::File && node.mode & 0o4000 == 0 && node.mode & 0o2010 != 0o2010;
+        if safe && self.may(id, READ | WRITE).is_ok() {
+            return Ok(());
+        }
+        Err(self.refuse(Clause::PrmHardlink, Errno::EPERM))
+    }
+
     /// Whether the caller may follow a symlink (`may_follow_link`): with `fs.protected_symlinks`, one
     /// in a sticky world-writable directory must belong to the caller or to the directory's owner.
     pub(super) fn may_follow(&mut self, link: DentryId) -> Result<(), Errno> {
@@ -18,7 +96,7 @@ impl Model {
         let (Some(link), Some(dir)) = (self.cache.at(link), self.cache.at(parent)) else { return Ok(()) };
         let (link, dir) = (&self.disk[link.real()], &self.disk[dir.real()]);
         let guarded = dir.mode & 0o1002 == 0o1002;
-        if guarded && link.uid != 0 && link.uid != dir.uid { Err(Errno::EACCES) } else { Ok(()) }
+        if guarded && link.uid != self.actor.uid() && link.uid != dir.uid { Err(Errno::EACCES) } else { Ok(()) }
     }
 
     /// Whether `O_CREAT` may open what is there already in a sticky directory (`may_create_in_sticky`):
@@ -33,7 +111,7 @@ impl Model {
             Kind::Fifo => fifos,
             _ => 1,
         };
-        if dir.mode & 0o1000 == 0 || strict == 0 || file.uid == dir.uid || file.uid == 0 {
+        if dir.mode & 0o1000 == 0 || strict == 0 || file.uid == dir.uid || file.uid == self.actor.uid() {
             return Ok(());
         }
         let refused = dir.mode & 0o002 != 0 || dir.mode & 0o020 != 0 && strict >= 2;
@@ -48,11 +126,12 @@ impl Model {
     pub(super) fn drop_suid(&mut self, id: DentryId, dated: bool) {
         let Some(node) = self.cache.at(id) else { return };
         let (mode, Some(ino)) = (node.mode, node.upper) else { return };
-        if self.context.initial_capabilities() || mode & 0o6000 == 0 {
+        if self.initially_capable() || mode & 0o6000 == 0 {
             return;
         }
         // Without group execute setgid means locking, and stays for members of the group.
-        let killed = mode & 0o4000 | if mode & 0o010 != 0 { mode & 0o2000 } else { 0 };
+        let setgid = mode & 0o010 != 0 || !self.in_group(node.owner.1);
+        let killed = mode & 0o4000 | if setgid { mode & 0o2000 } else { 0 };
         let real = self.disk[ino].mode;
         if real & killed != 0 && self.rules.holds(Clause::VfsKillSuid) {
             if dated {
@@ -68,6 +147,7 @@ impl Model {
         if let Some(node) = self.cache.dentry(id).node {
             let real = self.cache.node(node).real();
             self.cache.node_mut(node).mode = self.disk[real].mode;
+            self.cache.node_mut(node).owner = (self.disk[real].uid, self.disk[real].gid);
         }
     }
 }

@@ -26,14 +26,15 @@ impl Model {
         if self.is_negative(id) {
             return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
         }
-        if self.is_dir(id) && self.rules.holds(Clause::VfsUnlinkDir) {
-            return Err(Errno::EISDIR);
+        if slash && self.is_dir(id) {
+            return Err(self.refuse(Clause::VfsUnlinkDir, Errno::EISDIR));
         }
         if slash && self.rules.holds(Clause::VfsUnlinkSlash) {
             return Err(Errno::ENOTDIR);
         }
+        self.may_delete(id)?;
         if self.is_dir(id) {
-            return Err(Errno::EPERM);
+            return Err(self.refuse(Clause::VfsUnlinkDir, Errno::EISDIR));
         }
         self.remove(id)
     }
@@ -50,15 +51,20 @@ impl Model {
         if self.is_negative(id) {
             return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
         }
+        self.may_delete(id)?;
         if !self.is_dir(id) {
             return Err(self.refuse(Clause::VfsRmdirNotDir, Errno::ENOTDIR));
         }
         self.remove(id)
     }
 
-    /// `errno`, or EPERM while the clause's fault is on.
+    /// `errno`, or another one while the clause's fault is on.
     pub(super) fn refuse(&mut self, clause: Clause, errno: Errno) -> Errno {
-        if self.rules.holds(clause) { errno } else { Errno::EPERM }
+        match (self.rules.holds(clause), errno) {
+            (true, errno) => errno,
+            (false, Errno::EPERM) => Errno::EACCES,
+            (false, _) => Errno::EPERM,
+        }
     }
 
     /// `ovl_do_remove`, of a positive dentry.

@@ -4,8 +4,9 @@ use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::copy_up::Copy;
-use super::disk::{Swap, XattrValue};
+use super::disk::{Owner, Swap, XattrValue};
 use super::overlay::{DentryId, Node};
+use super::permission::WRITE;
 use super::walk::{Last, Walk};
 use crate::errno::Errno;
 use crate::step::RenameFlags;
@@ -60,12 +61,27 @@ impl Model {
         if self.cache.dentry(old).node == self.cache.dentry(new).node && self.rules.holds(Clause::VfsRenameSame) {
             return Ok(());
         }
+        self.may_delete(old)?;
+        if self.is_negative(new) {
+            self.may_create(new)?;
+        } else {
+            self.may_delete(new)?;
+        }
         if !self.is_negative(new) && !exchange {
             if old_is_dir && !new_is_dir {
                 return Err(self.refuse(Clause::VfsRenameDirOverFile, Errno::ENOTDIR));
             }
             if !old_is_dir && new_is_dir {
                 return Err(self.refuse(Clause::VfsRenameFileOverDir, Errno::EISDIR));
+            }
+        }
+        // A directory that changes its parent is written to: its `..` changes.
+        if old_dir != new_dir {
+            if old_is_dir {
+                self.may(old, WRITE)?;
+            }
+            if exchange && new_is_dir {
+                self.may(new, WRITE)?;
             }
         }
         self.rename_dentries(old, new, exchange, whiteout)
@@ -200,7 +216,11 @@ impl Model {
             self.mark_opaque(new, old_dir, Clause::RenOpaqueExchange);
         }
         let (old, new) = ((old_upper, &old_name[..]), (new_upper, &new_name[..]));
-        self.disk.rename(&mut self.rules, old, new, swap, Model::WHITEOUT_OWNER)
+        let owner = match self.context.view {
+            View::Overlay => Model::WHITEOUT_OWNER,
+            View::Plain => Owner { uid: self.actor.uid(), gid: self.actor.gid(), mode: 0 },
+        };
+        self.disk.rename(&mut self.rules, old, new, swap, owner)
     }
 
     /// Makes a pure directory opaque that goes to a merged parent (REN-08).

@@ -6,6 +6,7 @@ use super::Model;
 use super::clause::Clause;
 use super::disk::Body;
 use super::overlay::{Cache, DentryId};
+use super::permission::EXEC;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::trace::Kind;
@@ -70,6 +71,7 @@ impl Model {
             return Ok((at, Last::Root));
         }
         loop {
+            self.may(at, EXEC)?;
             let end = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
             let (name, after) = rest.split_at(end);
             let next = trim(after);

@@ -6,6 +6,7 @@ use super::context::View;
 use super::copy_up::Copy;
 use super::disk::XattrValue;
 use super::overlay::DentryId;
+use super::permission::{READ, WRITE};
 use super::value::Stamp;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -76,12 +77,25 @@ impl Model {
     fn may_xattr(&mut self, id: DentryId, name: &Name, write: bool) -> Result<(), Errno> {
         let refusal = if write { Errno::EPERM } else { Errno::ENODATA };
         match self.space(name).0 {
-            Space::Trusted if !self.context.initial_capabilities() => Err(self.refuse(Clause::XatTrusted, refusal)),
+            Space::Trusted if !self.initially_capable() => Err(self.refuse(Clause::XatTrusted, refusal)),
             Space::User if !matches!(self.kind_of(id), Some(Kind::File | Kind::Dir)) => {
                 Err(self.refuse(Clause::XatUserKind, refusal))
             }
+            // The capability module keeps the rest of security.* for the administrator.
+            Space::Security if write && !self.actor.is_capable() => Err(self.refuse(Clause::XatSecurity, Errno::EPERM)),
+            Space::User if write && self.kind_of(id) == Some(Kind::Dir) && self.is_sticky(id) && !self.owns(id) => {
+                Err(self.refuse(Clause::XatSticky, Errno::EPERM))
+            }
+            Space::User => self.may(id, if write { WRITE } else { READ }),
+            Space::Unknown if !matches!(name, Name::Plain(n) if n.starts_with(b"system.")) => {
+                self.may(id, if write { WRITE } else { READ })
+            }
             _ => Ok(()),
         }
+    }
+
+    fn is_sticky(&self, id: DentryId) -> bool {
+        self.cache.at(id).is_some_and(|n| n.mode & 0o1000 != 0)
     }
 
     /// The name that the xattr has on disk (XAT-01, XAT-05), as the disk keeps it.
@@ -209,11 +223,16 @@ impl Model {
         let id = self.on(on)?;
         let Some(real) = self.cache.at(id).map(|n| n.real()) else { return Err(Errno::ENOENT) };
         let stored: Vec<Bytes> = self.disk[real].xattrs.keys().cloned().collect();
+        let plain = self.context.view == View::Plain;
+        // A plain filesystem leaves out at once what is not for the caller.
+        let mut stored = stored;
+        if plain && !self.initially_capable() {
+            stored.retain(|n| !n.starts_with(b"trusted.") && (n.first() != Some(&b'@') || self.context.userxattr()));
+        }
         let whole: u64 = stored.iter().map(|n| self.full_name(n).len() as u64 + 1).sum();
         if size != 0 && whole > u64::from(size) {
             return Err(self.refuse(Clause::XatListSmall, Errno::ERANGE));
         }
-        let plain = self.context.view == View::Plain;
         let mut names = Vec::new();
         for name in stored {
             match name.strip_prefix(b"@") {
@@ -229,6 +248,14 @@ impl Model {
                     None => {}
                 },
             }
+        }
+        // trusted.* is for the administrator's eyes (XAT-06); the size query tells its length all the same.
+        let trusted = !self.initially_capable();
+        let prefix = self.prefix();
+        let is_trusted =
+            |n: &Bytes| n.starts_with(b"trusted.") || n.first() == Some(&b'@') && prefix.starts_with(b"trusted.");
+        if trusted && names.iter().any(is_trusted) && self.rules.holds(Clause::XatListTrusted) {
+            names.retain(|n| !is_trusted(n));
         }
         names.sort();
         let shown: u64 = names.iter().map(|n| self.full_name(n).len() as u64 + 1).sum();

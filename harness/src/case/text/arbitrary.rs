@@ -290,7 +290,11 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         vec(name(), 0..4).prop_map(Expected::Names),
         (1i32..4096).prop_map(|n| Expected::Errno(Errno(n))),
     ];
-    (op(), option::of(expect)).prop_map(|(op, expect)| Step { actor: Actor::Root, thread: 0, op, expect })
+    let actor = (0..Actor::NAMES.len()).prop_map(|at| Actor::NAMES[at].0);
+    (op(), actor, option::of(expect)).prop_map(|(op, actor, expect)| {
+        let actor = if op.is_environment() { Actor::Root } else { actor };
+        Step { actor, thread: 0, op, expect }
+    })
 }
 
 fn expected_entry() -> impl Strategy<Value = ExpectedEntry> {

@@ -177,12 +177,11 @@ pub(super) fn parse_step(line: &mut Line<'_>, also: &[&str]) -> Result<Step, Par
 }
 
 fn parse_actor(line: &mut Line<'_>) -> Result<Actor, ParseError> {
-    let actor = match line.peek_bare() {
-        Some("root") => Actor::Root,
-        _ => return Err(line.expected("an actor (root)")),
-    };
+    let word = line.peek_bare();
+    let found = Actor::NAMES.iter().find(|(_, name)| Some(*name) == word);
+    let (actor, _) = found.ok_or_else(|| line.expected("an actor (root, bare, user, other)"))?;
     line.skip();
-    Ok(actor)
+    Ok(*actor)
 }
 
 const RESULT: &str = "a result (ok, a count, \"data\", [names], an errno name)";
@@ -227,8 +226,9 @@ fn parse_names(line: &mut Line<'_>) -> Result<Vec<Bytes>, ParseError> {
 /// The step as a line of a case.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.actor {
-            Actor::Root => {}
+        if self.actor != Actor::Root {
+            let name = Actor::NAMES.iter().find(|(a, _)| *a == self.actor).map_or("", |(_, name)| name);
+            write!(f, "as={name} ")?;
         }
         if self.thread != 0 {
             write!(f, "thread={} ", self.thread)?;

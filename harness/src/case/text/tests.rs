@@ -246,7 +246,7 @@ fn steps_that_are_wrong() {
         (with_steps("unlnk a"), 3, 1, "unknown operation `unlnk`: did you mean `unlink`?"),
         (with_steps("= ok"), 3, 1, "expected an operation, found `=`"),
         (with_steps("as=root"), 3, 8, "expected an operation, found the end of the line"),
-        (with_steps("as=rot unlink a"), 3, 4, "expected an actor (root), found `rot`"),
+        (with_steps("as=rot unlink a"), 3, 4, "expected an actor (root, bare, user, other), found `rot`"),
         (with_steps("as= root unlink a"), 3, 5, "expected the value of `as=`"),
         (with_steps("thread=1 unlink a"), 3, 8, "expected a thread (0 to 0), found `1`"),
         (with_steps("as=root as=root unlink a"), 3, 9, "`as=` is written twice"),
