@@ -358,13 +358,13 @@ fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
     let fresh = dir.join(world.pool.name(dice).as_slice());
     let user = *dice.one(&[Actor::User, Actor::User, Actor::Other, Actor::Bare]);
     let (mut root, mut acts) = (Vec::new(), Vec::new());
-    match dice.below(6) {
+    match dice.below(7) {
         0 => {
             root.push(Op::Chown { on: path(&file), uid: 1000, gid: *dice.one(&[3000, 1000, 1]) });
             acts.push(Op::Chmod { path: file, mode: *dice.one(&[0o2755, 0o2644]) });
         }
-        1 => {
-            root.push(Op::Chown { on: path(&dir), uid: 0, gid: *dice.one(&[7, 1]) });
+        1 | 6 => {
+            root.push(Op::Chown { on: path(&dir), uid: 0, gid: *dice.one(&[7, 7, 1]) });
             root.push(Op::Chmod { path: dir, mode: 0o2777 });
             let node = Special::Regular;
             acts.push(match dice.below(3) {
