@@ -30,7 +30,8 @@ impl Model {
         let Some(parent) = self.cache.at(dir).map(Node::real) else { return owner };
         if self.disk[parent].mode & 0o2000 != 0 && self.rules.holds(Clause::FsSetgid) {
             owner.gid = self.disk[parent].gid;
-            let executable = owner.mode & 0o2010 == 0o2010;
+            // Looked at before the umask takes anything away (`vfs_prepare_mode`).
+            let executable = mode & 0o2010 == 0o2010;
             if is_dir {
                 owner.mode |= 0o2000;
             } else if executable && !self.in_group(owner.gid) && self.rules.holds(Clause::PrmSetgidFile) {
