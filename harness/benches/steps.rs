@@ -42,16 +42,14 @@ fn main() -> Result<(), ExecError> {
         executors.push(Executor::start(WorkerConfig { observe, ..WorkerConfig::new(privilege, TargetSpec::Kernel) })?);
     }
     let mut times: [Vec<Duration>; 7] = Default::default();
-    let mut traces: Vec<Trace> = Vec::new();
     for _ in 0..ROUNDS {
         times[0].push(timed(|| seeds.iter().for_each(|s| drop(draw::<Model>(&profile, s)))));
         let (took, _) = execute(&mut executors[0], &bare)?;
         times[1].push(took);
         let (took, _) = execute(&mut executors[1], &bare)?;
         times[2].push(took);
-        let (took, seen) = execute(&mut executors[2], &cases)?;
+        let (took, traces) = execute(&mut executors[2], &cases)?;
         times[3].push(took);
-        traces = seen;
         times[4].push(timed(|| {
             for case in &cases {
                 let mut model = Model::new(case, Context::assumed(privilege), None);
