@@ -58,7 +58,8 @@ fn cells() -> Result<BTreeMap<(&'static str, &'static str), &'static str>> {
 fn every_operation_has_a_row() -> Result<()> {
     let cells = cells()?;
     for op in Op::ALL.iter().filter(|op| !["remount", "rotate", "drop-caches", "observe"].contains(op)) {
-        ensure!(cells.keys().any(|(row, _)| row == op), "no row for {op}");
+        // A call that cannot fail has a row, and no cell in it.
+        ensure!(TABLE.contains(&format!("\n| {op} |")), "no row for {op}");
     }
     for (row, _) in cells.keys() {
         ensure!(Op::ALL.contains(row), "a row for '{row}', which is no operation");
