@@ -15,11 +15,11 @@ use crate::generate::Profile;
 use crate::report;
 
 /// Cases of the default campaign.
-const DEFAULT_CASES: u64 = 16_000;
+const DEFAULT_CASES: u64 = 12_000;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  ovlcheck run --seed 7                     16000 cases, the same ones every time
+  ovlcheck run --seed 7                     12000 cases, the same ones every time
   ovlcheck run --time 600 --keep found/     ten minutes; every finding as a case file
   ovlcheck run --rootless --jobs 1          as an ordinary user would mount
   ovlcheck run --plain                      no overlay: is the model right about the filesystem below?
@@ -32,7 +32,7 @@ pub(super) struct RunArgs {
     /// Draw every case from this seed; without it, from the time of day (it is printed).
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Run this many cases [default: 16000, or no limit with --time].
+    /// Run this many cases [default: 12000, or no limit with --time].
     #[arg(long, value_name = "N")]
     cases: Option<u64>,
     /// Stop after this many seconds.
