@@ -113,6 +113,40 @@ pub struct Environment {
     pub sysctl: Vec<(String, String)>,
 }
 
+/// A filesystem that layers may lie on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Filesystem {
+    /// In memory, without a disk.
+    #[default]
+    Tmpfs,
+    /// ext4 as `mkfs.ext4` makes it.
+    Ext4,
+    /// XFS as `mkfs.xfs` makes it.
+    Xfs,
+    /// Btrfs as `mkfs.btrfs` makes it.
+    Btrfs,
+}
+
+impl Filesystem {
+    /// All of them.
+    pub const ALL: [Filesystem; 4] = [Filesystem::Tmpfs, Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs];
+
+    /// Its name, as in `/proc/filesystems`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Filesystem::Tmpfs => "tmpfs",
+            Filesystem::Ext4 => "ext4",
+            Filesystem::Xfs => "xfs",
+            Filesystem::Btrfs => "btrfs",
+        }
+    }
+
+    /// The filesystem of this name.
+    pub fn named(name: &str) -> Option<Filesystem> {
+        Filesystem::ALL.into_iter().find(|f| f.name() == name)
+    }
+}
+
 /// With which rights the worker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Privilege {

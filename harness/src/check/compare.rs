@@ -32,6 +32,8 @@ pub(super) struct Known {
     pub bindings: Bindings,
     /// No overlay: private xattrs are ordinary ones.
     pub plain: bool,
+    /// Inodes that open descriptors keep in being.
+    pub held: Vec<Ino>,
     /// `st_dev` of the merged side, by mount.
     pub merged_dev: Option<(u32, u32)>,
     /// The first time stamp of the step that differs, and of which inode. It is reported only if
@@ -55,7 +57,16 @@ impl Known {
         }
     }
 
-    fn number(&mut self, ino: Ino, seen: u64) -> Result<(), Diff> {
+    /// Compares an inode number. A filesystem that uses numbers again may give that of an inode that has
+    /// no name any more and that no descriptor holds.
+    pub(super) fn number(&mut self, disk: &Disk, ino: Ino, seen: u64) -> Result<(), Diff> {
+        if disk.traits.reuses_numbers {
+            if let Some(former) = self.bindings.holder(seen).filter(|&former| former != ino) {
+                if disk[former].nlink == 0 && !self.held.contains(&former) {
+                    self.bindings.release(former);
+                }
+            }
+        }
         if self.bindings.number(ino, seen) {
             return Ok(());
         }
@@ -103,7 +114,7 @@ impl Known {
                 format!("{}:{}", seen.rdev.0, seen.rdev.1),
             ));
         }
-        self.number(look.number, seen.ino)?;
+        self.number(disk, look.number, seen.ino)?;
         if merged && *self.merged_dev.get_or_insert(seen.dev) != seen.dev {
             let (major, minor) = self.merged_dev.unwrap_or_default();
             let seen = format!("{}:{}", seen.dev.0, seen.dev.1);

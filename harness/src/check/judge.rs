@@ -100,6 +100,9 @@ impl Judge<'_> {
         let before = self.model.disk.changes;
         let predicted = self.model.act(step);
         self.changed += usize::from(self.model.disk.changes != before);
+        if self.model.disk.traits.reuses_numbers {
+            self.known.held = self.model.held_inodes();
+        }
         self.outcome(&predicted, &record.outcome).map_err(|diff| self.diverge(place, Oracle::Outcome, None, diff))?;
         if matches!(step.op, Op::Remount | Op::Rotate) {
             self.known.merged_dev = None;
@@ -178,7 +181,7 @@ impl Judge<'_> {
             if *kind != seen.kind {
                 return Err(Diff::new("d_type", format!("{name} {kind:?}"), format!("{name} {:?}", seen.kind)));
             }
-            if !self.known.bindings.number(*ino, seen.ino) {
+            if self.known.number(&self.model.disk, *ino, seen.ino).is_err() {
                 let number = self.known.bindings.number_of(*ino).map_or("its own".to_owned(), |n| n.to_string());
                 return Err(Diff::new("d_ino", format!("{name} {number}"), format!("{name} {}", seen.ino)));
             }

@@ -13,6 +13,7 @@ use super::{say, say_raw};
 use crate::campaign::{Event, Finding, Settings, Summary, run as run_campaign};
 use crate::generate::Profile;
 use crate::report;
+use crate::trace::Filesystem;
 
 /// Cases of the default campaign.
 const DEFAULT_CASES: u64 = 12_000;
@@ -22,6 +23,7 @@ Examples:
   ovlcheck run --seed 7                     12000 cases, the same ones every time
   ovlcheck run --time 600 --keep found/     ten minutes; every finding as a case file
   ovlcheck run --rootless --jobs 1          as an ordinary user would mount
+  ovlcheck run --fs xfs                     the layers on XFS (also ext4, btrfs), as root
   ovlcheck run --plain                      no overlay: is the model right about the filesystem below?
   ovlcheck run --target-command \\
     'fuse-overlayfs -o lowerdir={lowerdir},upperdir={upperdir},workdir={workdir} {merged}'";
@@ -53,7 +55,8 @@ pub(super) struct RunArgs {
 
 impl Default for RunArgs {
     fn default() -> Self {
-        let worker = WorkerArgs { rootless: false, target_command: None, plain: false };
+        let filesystem = Filesystem::default().name().to_owned();
+        let worker = WorkerArgs { rootless: false, target_command: None, plain: false, filesystem };
         RunArgs { seed: None, cases: None, time: None, jobs: None, steps: 30, keep: None, worker }
     }
 }

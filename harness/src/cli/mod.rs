@@ -12,7 +12,7 @@ use crate::exec::{ExecError, TargetSpec, WorkerConfig};
 use crate::generate::{Profile, draw, seed_for};
 use crate::model::Model;
 use crate::report;
-use crate::trace::Privilege;
+use crate::trace::{Filesystem, Privilege};
 
 /// Exit status: all held.
 pub const HELD: u8 = 0;
@@ -123,6 +123,10 @@ struct WorkerArgs {
     /// Test a plain directory without any overlay: validates the model's lower half.
     #[arg(long, conflicts_with = "target_command")]
     plain: bool,
+    /// Put the layers on this filesystem, on a disk in memory made with the distribution's tools. Needs root.
+    #[arg(long = "fs", value_name = "FILESYSTEM", default_value = "tmpfs",
+          value_parser = clap::builder::PossibleValuesParser::new(Filesystem::ALL.map(Filesystem::name)))]
+    filesystem: String,
 }
 
 impl WorkerArgs {
@@ -134,7 +138,8 @@ impl WorkerArgs {
             None if self.plain => TargetSpec::Plain,
             None => TargetSpec::Kernel,
         };
-        WorkerConfig::new(privilege, target)
+        let filesystem = Filesystem::named(&self.filesystem).unwrap_or_default();
+        WorkerConfig { filesystem, ..WorkerConfig::new(privilege, target) }
     }
 }
 

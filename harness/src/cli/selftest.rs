@@ -11,7 +11,7 @@ use crate::campaign::{SelfTest, Settings, self_test as run_self_test};
 use crate::case::Case;
 use crate::generate::Profile;
 use crate::report;
-use crate::trace::Privilege;
+use crate::trace::{Filesystem, Privilege};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -42,7 +42,9 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
     let seed = seed_or_time(args.seed);
     let mut workers = vec![args.worker.config()];
     if workers[0].privilege == Privilege::Root {
-        workers.push(WorkerArgs { rootless: true, ..args.worker.clone() }.config());
+        // A user namespace may mount tmpfs alone.
+        let filesystem = Filesystem::Tmpfs.name().to_owned();
+        workers.push(WorkerArgs { rootless: true, filesystem, ..args.worker.clone() }.config());
     }
     let settings: Vec<Settings> = workers
         .into_iter()

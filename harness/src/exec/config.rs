@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::Privilege;
+use crate::trace::{Filesystem, Privilege};
 
 /// How a worker runs its cases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,8 @@ pub struct WorkerConfig {
     pub privilege: Privilege,
     /// What is mounted.
     pub target: TargetSpec,
+    /// What the layers lie on.
+    pub filesystem: Filesystem,
     /// How long one step, the making of the layers, a mount or a look at the trees may take.
     pub step_deadline: Duration,
     /// How long one case may take before its worker is killed.
@@ -22,11 +24,12 @@ pub struct WorkerConfig {
 }
 
 impl WorkerConfig {
-    /// The usual deadlines (5 s, 30 s), and everything observed.
+    /// Layers on tmpfs, the usual deadlines (5 s, 30 s), and everything observed.
     pub fn new(privilege: Privilege, target: TargetSpec) -> WorkerConfig {
         WorkerConfig {
             privilege,
             target,
+            filesystem: Filesystem::default(),
             step_deadline: Duration::from_secs(5),
             case_deadline: Duration::from_secs(30),
             observe: ObservePolicy::default(),

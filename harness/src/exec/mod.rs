@@ -13,7 +13,7 @@
 //! | `protocol`, `progress` | frames on a socket; the shared page |
 //! | `worker`, `watchdog` | the child's side: the loop over cases; the deadline of each step |
 //! | `isolation` | namespaces, ids, and the way into and out of a root |
-//! | `scratch`, `layers` | the filesystem that layers lie on; layers made and digested |
+//! | `scratch`, `image`, `layers` | the filesystem that layers lie on; disks in memory; layers made and digested |
 //! | `target` | what can be mounted |
 //! | `run`, `observe` | the steps; the look at what they left |
 //! | `sys` | system calls, and all unsafe code |
@@ -25,6 +25,7 @@
 pub mod config;
 pub mod error;
 pub mod executor;
+mod image;
 mod isolation;
 mod layers;
 mod observe;

@@ -1,8 +1,9 @@
-//! The filesystem that layers lie on: a tmpfs that no path of the host leads to.
+//! The filesystem that layers lie on: a tmpfs, or another one on a disk in memory, that no path of the
+//! host leads to.
 //!
 //! It is detached where the kernel takes layers from a detached mount, else attached on an empty
 //! directory inside the private mount namespace. Either way the kernel removes it with the worker.
-//! One serves [`CASES_PER_SCRATCH`] cases, each in a directory of its own, because making and
+//! One serves [`Source::cases`] cases, each in a directory of its own, because making and
 //! closing one costs more than a case.
 
 use std::fs;
@@ -16,20 +17,65 @@ use rustix::mount::{
 };
 
 use super::error::{Doing, ExecError};
-
-/// How many cases share one tmpfs.
-pub(super) const CASES_PER_SCRATCH: u32 = 64;
+use super::image::Maker;
+use crate::trace::{Filesystem, Privilege};
 
 /// Empty directories of a usual system that may be covered inside the private namespace.
 const PLACES: [&str; 7] = ["/mnt", "/media", "/srv", "/opt", "/boot", "/home", "/tmp"];
 
-/// Name of the layers' filesystem.
-pub(super) const FILESYSTEM: &str = "tmpfs";
+/// Makes filesystems for layers.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    /// A tmpfs each time.
+    Tmpfs,
+    /// A new disk each time.
+    Disk(Maker),
+}
+
+impl Source {
+    /// Of this kind, made with the tools and devices below `system`.
+    pub(super) fn new(filesystem: Filesystem, privilege: Privilege, system: OwnedFd) -> Result<Source, ExecError> {
+        let Some(maker) = Maker::new(filesystem, system) else { return Ok(Source::Tmpfs) };
+        if privilege == Privilege::Rootless {
+            return Err(ExecError::unsupported(
+                format!("a user namespace may not mount {}", filesystem.name()),
+                "run as root without --rootless, or with --fs tmpfs",
+            ));
+        }
+        Ok(Source::Disk(maker))
+    }
+
+    /// The filesystem's name.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Source::Tmpfs => Filesystem::Tmpfs.name(),
+            Source::Disk(maker) => maker.filesystem().name(),
+        }
+    }
+
+    /// How many cases share one filesystem.
+    fn cases(&self) -> u32 {
+        match self {
+            Source::Tmpfs => 64,
+            // What a case leaves on disk stays there until the disk is thrown away, so the disk must
+            // hold the leavings of them all.
+            Source::Disk(_) => 256,
+        }
+    }
+
+    fn make(&self) -> Result<OwnedFd, ExecError> {
+        match self {
+            Source::Tmpfs => tmpfs(),
+            Source::Disk(maker) => maker.make(),
+        }
+    }
+}
 
 /// Where case directories come from.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    /// Where each tmpfs is attached; `None` for detached ones.
+    source: Source,
+    /// Where each filesystem is attached; `None` for detached ones.
     place: Option<Place>,
     mount: OwnedFd,
     used: u32,
@@ -54,12 +100,13 @@ pub(super) struct CaseDir {
 
 impl Scratch {
     /// A detached scratch filesystem.
-    pub(super) fn detached() -> Result<Scratch, ExecError> {
-        Ok(Scratch { place: None, mount: tmpfs()?, used: 0 })
+    pub(super) fn detached(source: Source) -> Result<Scratch, ExecError> {
+        let mount = source.make()?;
+        Ok(Scratch { source, place: None, mount, used: 0 })
     }
 
     /// One that paths of the private namespace lead to.
-    pub(super) fn attached() -> Result<Scratch, ExecError> {
+    pub(super) fn attached(source: Source) -> Result<Scratch, ExecError> {
         let place = PLACES.iter().map(Path::new).find(|p| is_empty_dir(p)).ok_or_else(|| {
             ExecError::unsupported(
                 format!("no empty directory to attach the layers on (tried {})", PLACES.join(", ")),
@@ -68,9 +115,9 @@ impl Scratch {
         })?;
         let fd = open_dir(rustix::fs::CWD, place)?;
         let place = Place { path: place.to_owned(), fd };
-        let mount = tmpfs()?;
+        let mount = source.make()?;
         attach(&mount, &place)?;
-        Ok(Scratch { place: Some(place), mount, used: 0 })
+        Ok(Scratch { source, place: Some(place), mount, used: 0 })
     }
 
     /// The mount that the current case's layers are on.
@@ -78,16 +125,16 @@ impl Scratch {
         self.mount.as_fd()
     }
 
-    /// A new empty directory. When the tmpfs is used up it is replaced first (this may change the
+    /// A new empty directory. When the filesystem is used up it is replaced first (this may change the
     /// current directory); what `retire` gets is
     /// to be closed when convenient.
     pub(super) fn case_dir(&mut self, retire: impl FnOnce(OwnedFd)) -> Result<CaseDir, ExecError> {
-        if self.used == CASES_PER_SCRATCH {
+        if self.used == self.source.cases() {
             if self.place.is_some() {
                 rustix::process::fchdir(&self.mount).doing("entering the layers' tmpfs")?;
                 unmount(".", UnmountFlags::DETACH).doing("detaching the layers' tmpfs")?;
             }
-            let fresh = tmpfs()?;
+            let fresh = self.source.make()?;
             if let Some(place) = &self.place {
                 attach(&fresh, place)?;
             }

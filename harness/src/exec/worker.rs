@@ -24,7 +24,7 @@ use super::progress::record_end;
 use super::protocol::{self, Reply, Request};
 use super::reaper::Reaper;
 use super::run::Runner;
-use super::scratch;
+use super::scratch::{self, Source};
 use super::sys::{self, Forked, Shared};
 use super::target;
 use super::watchdog;
@@ -152,7 +152,8 @@ fn prepare(
     let system: OwnedFd = rustix::fs::open("/", flags, Mode::empty()).doing("opening /")?;
     let empty = scratch::tmpfs()?;
     check_xattrs(config.privilege, &empty)?;
-    let provided = target::provide(&config.target, config.privilege)?;
+    let source = Source::new(config.filesystem, config.privilege, system.try_clone().doing("dup")?)?;
+    let provided = target::provide(&config.target, config.privilege, source)?;
     let home = Home::settle(if provided.needs_system { system } else { empty })?;
     let page = Arc::new(page);
     let unfinished = Arc::new(Mutex::new(None));
@@ -204,7 +205,7 @@ fn environment(config: &WorkerConfig) -> Environment {
         privilege: config.privilege,
         target: config.target.name().to_owned(),
         kernel: text("/proc/sys/kernel/osrelease".as_ref()).unwrap_or_default(),
-        filesystem: scratch::FILESYSTEM.to_owned(),
+        filesystem: config.filesystem.name().to_owned(),
         module,
         sysctl,
     }

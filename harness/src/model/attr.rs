@@ -6,6 +6,7 @@ use super::copy_up::Copy;
 use super::disk::Ino;
 use super::overlay::DentryId;
 use super::permission::WRITE;
+use super::traits::SameSize;
 use super::value::Stamp;
 use crate::errno::Errno;
 use crate::step::{Actor, NewTime, On};
@@ -142,9 +143,18 @@ impl Model {
         self.must_copy_up(id, Clause::CupTruncate)?;
         self.copy_up(id, Copy::Data)?;
         let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
-        // Cutting at the same size still cuts the storage behind it, which dates the file.
-        let same = self.disk.data(ino).len() as u64 == len;
-        let dated = !same || self.disk.is_stored(ino);
+        let size = self.disk.data(ino).len() as u64;
+        if size == 0 && len == 0 && self.disk.traits.ignores_empty_truncate {
+            return Ok(());
+        }
+        let same = size == len;
+        let dated = !same
+            || match self.disk.traits.same_size {
+                // Cutting at the same size still cuts the storage behind it, which dates the file.
+                SameSize::Stored => self.disk.is_stored(ino),
+                SameSize::Always => true,
+                SameSize::Never => false,
+            };
         self.drop_suid(id, dated);
         let fill = if len > self.disk.data(ino).len() as u64 && !self.rules.holds(Clause::VfsTruncateExtends) {
             b'x'

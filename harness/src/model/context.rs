@@ -1,6 +1,7 @@
 //! What the model is told of the world: privilege, kernel, effective options, traits of filesystems.
 
-use crate::trace::{Environment, Privilege};
+use super::traits::Traits;
+use crate::trace::{Environment, Filesystem, Privilege};
 
 /// What is under test: an overlay or a plain directory (the same pipeline without layers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Context {
     pub protected_hardlinks: bool,
     /// `fs.protected_fifos` and `fs.protected_regular`: 0, 1 or 2.
     pub protected_create: [u8; 2],
+    /// Of the layers' filesystem.
+    pub traits: Traits,
 }
 
 impl Context {
@@ -48,6 +51,8 @@ impl Context {
             protected_symlinks,
             protected_hardlinks,
             protected_create,
+            // One that has no traits here is taken for a tmpfs.
+            traits: Traits::of(Filesystem::named(&environment.filesystem).unwrap_or_default()),
         }
     }
 
@@ -60,6 +65,7 @@ impl Context {
             protected_symlinks: false,
             protected_hardlinks: true,
             protected_create: [0, 0],
+            traits: Traits::default(),
         }
     }
 

@@ -106,7 +106,11 @@ impl Model {
         // Data is copied from the first page that has storage, holes behind it included.
         if let (Body::File(data), Some(first)) = (&self.disk[temp].body, source.pages.iter().position(|p| *p)) {
             let len = data.len();
-            self.disk.store(temp, first * super::disk::PAGE, len);
+            if !self.disk.traits.clones {
+                self.disk.store(temp, first * super::disk::PAGE, len);
+            } else if len > 0 {
+                self.disk.raw(temp).pages = source.pages.clone();
+            }
         }
 
         // `ovl_copy_up_metadata`

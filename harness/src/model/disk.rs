@@ -1,4 +1,5 @@
-//! The filesystem under the layers: inodes, names, times and xattrs, as tmpfs keeps them.
+//! The filesystem under the layers: inodes, names, times and xattrs, as tmpfs keeps them, or another by
+//! its traits.
 //!
 //! All layers and the work directory lie on one disk. It knows nothing of overlays: the overlay
 //! calls it as the kernel's overlay calls the upper filesystem, and the plain filesystem is this
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::clause::{Clause, Rules};
+use super::traits::Traits;
 use super::value::Stamp;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -154,6 +156,8 @@ pub struct Owner {
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     inodes: Vec<Inode>,
+    /// What its filesystem does its own way.
+    pub traits: Traits,
     /// What "now" is.
     pub now: Stamp,
     /// How many changes were made so far.
@@ -169,10 +173,19 @@ impl std::ops::Index<Ino> for Disk {
 }
 
 impl Disk {
+    /// An empty disk of a filesystem with these traits.
+    pub fn new(traits: Traits) -> Disk {
+        Disk { traits, ..Disk::default() }
+    }
+
     /// An inode without a name yet.
     pub fn alloc(&mut self, rules: &Rules, body: Body, owner: Owner) -> Ino {
         let ino = self.inodes.len() as Ino;
-        let nlink = if matches!(body, Body::Dir(_)) { 2 } else { 0 };
+        let nlink = match &body {
+            Body::Dir(_) if self.traits.counts_subdirectories => 2,
+            Body::Dir(_) => 1,
+            _ => 0,
+        };
         let Owner { uid, gid, mode } = owner;
         let (atime, mtime, ctime) = (self.now, self.now, self.now);
         let by = rules.in_play().last().copied();
@@ -255,7 +268,11 @@ impl Disk {
     }
 
     fn links(&mut self, rules: &mut Rules, ino: Ino, by: i32) {
-        let clause = if self[ino].is_dir() { Clause::FsDirLinks } else { Clause::FsLinks };
+        let is_dir = self[ino].is_dir();
+        if is_dir && !self.traits.counts_subdirectories {
+            return;
+        }
+        let clause = if is_dir { Clause::FsDirLinks } else { Clause::FsLinks };
         if rules.holds(clause) {
             let inode = &mut self.inodes[ino as usize];
             inode.nlink = inode.nlink.saturating_add_signed(by);
@@ -364,11 +381,15 @@ impl Disk {
                 self.links(rules, new_dir, by);
                 self.links(rules, old_dir, -by);
             }
-            self.date_ctime(rules, target);
+            if self.traits.exchange_dates {
+                self.date_ctime(rules, target);
+            } else {
+                self.date_exchanged(rules, [ino, target], old_dir != new_dir);
+            }
         } else {
             if let Some(target) = target {
                 if !self.is_empty_dir(target) && rules.holds(Clause::FsNotEmpty) {
-                    return Err(Errno::ENOTEMPTY);
+                    return Err(self.traits.rename_not_empty);
                 }
                 if self[target].is_dir() {
                     self.inodes[target as usize].nlink = 0;
@@ -387,15 +408,18 @@ impl Disk {
             if swap == Swap::Whiteout {
                 // Made in the directory itself, so a setgid directory gives it its group.
                 let mut owner = whiteout_owner;
-                if self[old_dir].mode & 0o2000 != 0 && rules.holds(Clause::FsSetgid) {
-                    owner.gid = self[old_dir].gid;
+                let maker = if self.traits.whiteout_by_target { new_dir } else { old_dir };
+                if self[maker].mode & 0o2000 != 0 && rules.holds(Clause::FsSetgid) {
+                    owner.gid = self[maker].gid;
                 }
                 let whiteout = self.alloc(rules, Body::Char(0, 0), owner);
                 self.inodes[whiteout as usize].nlink = 1;
                 self.insert(old_dir, old_name, whiteout);
             }
         }
-        self.date_ctime(rules, ino);
+        if swap != Swap::Exchange || self.traits.exchange_dates {
+            self.date_ctime(rules, ino);
+        }
         self.date_dir(rules, old_dir);
         if new_dir != old_dir {
             self.date_dir(rules, new_dir);
@@ -403,8 +427,25 @@ impl Disk {
         Ok(())
     }
 
+    /// Dates what was exchanged where only a change of a directory's parent counts as a change.
+    fn date_exchanged(&mut self, rules: &mut Rules, pair: [Ino; 2], parents_differ: bool) {
+        if !parents_differ || !pair.iter().any(|&ino| self[ino].is_dir()) {
+            return;
+        }
+        for ino in pair {
+            if self[ino].is_dir() {
+                self.date_dir(rules, ino);
+            } else {
+                self.date_ctime(rules, ino);
+            }
+        }
+    }
+
     /// Sets an xattr.
     pub fn set_xattr(&mut self, rules: &mut Rules, ino: Ino, name: &str, value: XattrValue) {
+        if !self.traits.dates_same_xattr && self[ino].xattr(name) == Some(&value) {
+            return;
+        }
         self.date_ctime(rules, ino);
         self.inodes[ino as usize].xattrs.insert(name.into(), value);
     }

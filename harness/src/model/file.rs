@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Model;
 use super::clause::Clause;
 use super::copy_up::Copy;
-use super::disk::Body;
+use super::disk::{Body, Ino};
 use super::overlay::{DentryId, Snapshot};
 use super::permission::{READ, WRITE};
 use super::walk::{Last, Walk};
@@ -184,6 +184,12 @@ impl Model {
         self.disk.resize(ino, 0, 0);
         self.disk.date_data(&mut self.rules, ino);
         self.copy_attr(id);
+    }
+
+    /// Inodes of the disk that open descriptors keep in being, named or not.
+    pub(crate) fn held_inodes(&self) -> Vec<Ino> {
+        let nodes = self.slots.iter().flatten().filter_map(|file| self.cache.at(file.dentry));
+        nodes.flat_map(|n| n.upper.into_iter().chain(n.lowers.iter().map(|l| l.1))).collect()
     }
 
     /// Closes what is in a slot, if anything.

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | [`clause`] | the list of clauses; firing and faults |
 //! | [`context`] | privilege, kernel version, effective options |
-//! | [`disk`] | the filesystem under the layers |
+//! | [`disk`], [`traits`] | the filesystem under the layers; what ext4, XFS and Btrfs do their own way |
 //! | [`overlay`] | dentries and overlay inodes: the stack of (layer, inode), what is cached |
 //! | `mount` | making layers, work directory, uuid, remount, rotate |
 //! | `lookup` | lookup and merge, whiteouts, opaque, origin |
@@ -40,6 +40,7 @@ mod rename;
 mod survey;
 #[cfg(test)]
 mod tests;
+pub mod traits;
 pub mod value;
 mod walk;
 mod xattr;
@@ -109,7 +110,7 @@ impl Model {
     /// The world of a case after its first mount; `fault` is broken on purpose.
     pub fn new(case: &Case, context: Context, fault: Option<Clause>) -> Model {
         let mut rules = Rules::new(fault);
-        let mut disk = Disk::default();
+        let mut disk = Disk::new(context.traits);
         let lowers: Vec<Ino> = case.lowers.iter().map(|l| Model::make_layer(&mut disk, &rules, l)).collect();
         let upper = match context.view {
             View::Overlay => Model::make_layer(&mut disk, &rules, &case.upper),

@@ -48,7 +48,7 @@ impl Model {
                 let ino = disk.alloc(rules, body, Owner { uid: 0, gid: 0, mode: 0 });
                 put_raw(disk, dir, name, ino);
                 if is_dir {
-                    disk.raw(dir).nlink += 1;
+                    disk.raw(dir).nlink += u32::from(disk.traits.counts_subdirectories);
                 } else {
                     disk.raw(ino).nlink = 1;
                 }

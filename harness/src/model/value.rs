@@ -84,6 +84,11 @@ impl Bindings {
         number == seen && *self.numbered.entry(seen).or_insert(ino) == ino
     }
 
+    /// The inode that `number` is bound to.
+    pub fn holder(&self, number: u64) -> Option<Ino> {
+        self.numbered.get(&number).copied()
+    }
+
     /// The inode number that `ino` is bound to.
     pub fn number_of(&self, ino: Ino) -> Option<u64> {
         self.numbers.get(&ino).copied()

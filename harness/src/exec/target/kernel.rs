@@ -9,7 +9,7 @@ use rustix::mount::{
 
 use super::{Layers, MountFailure, Mounted, TakeDown, Target};
 use crate::exec::error::{Doing, ExecError, errno};
-use crate::exec::scratch::{Scratch, new_dir};
+use crate::exec::scratch::{Scratch, Source, new_dir};
 use crate::exec::sys;
 use crate::trace::{MountError, Privilege};
 
@@ -22,12 +22,12 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Finds out how this kernel takes its layers, by mounting: from a detached tmpfs if it can, and
+    /// Finds out how this kernel takes its layers, by mounting: from a detached filesystem if it can, and
     /// one by one if it can.
-    pub(super) fn probe(privilege: Privilege) -> Result<(Kernel, Scratch), ExecError> {
+    pub(super) fn probe(privilege: Privilege, source: &Source) -> Result<(Kernel, Scratch), ExecError> {
         let mut refusal = None;
         for detached in [true, false] {
-            let mut scratch = if detached { Scratch::detached()? } else { Scratch::attached()? };
+            let mut scratch = if detached { Scratch::detached(source.clone())? } else { Scratch::attached(source.clone())? };
             for one_by_one in [true, false] {
                 let mut kernel = Kernel { userxattr: privilege == Privilege::Rootless, one_by_one };
                 match kernel.try_out(&mut scratch) {
@@ -39,7 +39,7 @@ impl Kernel {
         }
         let said = refusal.map_or_else(String::new, |e| format!("{} {}", e.errno, e.message));
         Err(ExecError::unsupported(
-            format!("the kernel refuses a simple overlay mount on tmpfs: {}", said.trim_end()),
+            format!("the kernel refuses a simple overlay mount on {}: {}", source.name(), said.trim_end()),
             match privilege {
                 Privilege::Root => "run in the initial user namespace (a container's root may not write trusted.*)",
                 Privilege::Rootless => "rootless overlay mounts need Linux 5.11, and 6.6 for layers on tmpfs",

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use super::config::TargetSpec;
 use super::error::ExecError;
 use super::reaper::Reaper;
-use super::scratch::Scratch;
+use super::scratch::{Scratch, Source};
 use crate::trace::{MountError, Privilege};
 
 /// What is to be mounted.
@@ -88,19 +88,19 @@ pub(super) struct Provided {
     pub(super) needs_system: bool,
 }
 
-/// The target of this description, after finding out what the kernel can do.
-pub(super) fn provide(spec: &TargetSpec, privilege: Privilege) -> Result<Provided, ExecError> {
+/// The target of this description with its layers on `source`, after finding out what the kernel can do.
+pub(super) fn provide(spec: &TargetSpec, privilege: Privilege, source: Source) -> Result<Provided, ExecError> {
     Ok(match spec {
         TargetSpec::Kernel => {
-            let (target, scratch) = kernel::Kernel::probe(privilege)?;
+            let (target, scratch) = kernel::Kernel::probe(privilege, &source)?;
             Provided { target: Box::new(target), scratch, needs_system: false }
         }
         TargetSpec::Plain => {
-            Provided { target: Box::new(plain::Plain), scratch: Scratch::detached()?, needs_system: false }
+            Provided { target: Box::new(plain::Plain), scratch: Scratch::detached(source)?, needs_system: false }
         }
         TargetSpec::Command(template) => {
             let target = command::Program::new(template)?;
-            Provided { target: Box::new(target), scratch: Scratch::attached()?, needs_system: true }
+            Provided { target: Box::new(target), scratch: Scratch::attached(source)?, needs_system: true }
         }
     })
 }

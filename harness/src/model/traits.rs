@@ -1,0 +1,92 @@
+//! Traits of the layers' filesystem: where ext4, XFS and Btrfs differ from tmpfs in what a caller can
+//! see. Each is a fact of the filesystem's own code, named with its source; nothing here loosens a rule.
+
+use crate::errno::Errno;
+use crate::trace::Filesystem;
+
+/// When `truncate(2)` to the size that a file has dates it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSize {
+    /// If the file has storage that could be cut.
+    Stored,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What a filesystem does its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traits {
+    /// A directory has two links and one for each subdirectory; else it has one
+    /// (`btrfs_create_new_inode`, `btrfs_add_link`).
+    pub counts_subdirectories: bool,
+    /// When `truncate(2)` to the same size dates (`shmem_setattr`; `ext4_setattr` calls `ext4_truncate`,
+    /// which dates at its end; `xfs_setattr_size` and `btrfs_setsize` date a new size only).
+    pub same_size: SameSize,
+    /// `truncate(2)` of an empty file does nothing at all, so setuid and setgid stay
+    /// (`xfs_setattr_size`, "short circuit the truncate case for zero length files").
+    pub ignores_empty_truncate: bool,
+    /// The number of an inode that is gone may be that of a new one (`find_inode_bit` of ext4,
+    /// `xfs_dialloc`; tmpfs and Btrfs count on: `get_next_ino`, `btrfs_get_free_objectid`).
+    pub reuses_numbers: bool,
+    /// Setting an xattr to the value that it has dates the node (`ext4_xattr_set_handle` bails out).
+    pub dates_same_xattr: bool,
+    /// RENAME_EXCHANGE dates the ctime of what is exchanged. Else it dates only what changes its parent
+    /// together with a directory: both ctimes, and the mtime of each such directory
+    /// (`xfs_dir_exchange_children`).
+    pub exchange_dates: bool,
+    /// What renaming onto a directory that is not empty gives (`xfs_dir_rename_children`: EEXIST).
+    pub rename_not_empty: Errno,
+    /// The whiteout that RENAME_WHITEOUT leaves is made as if in the directory that the name moves to, so
+    /// its group comes from there (`xfs_rename_alloc_whiteout`).
+    pub whiteout_by_target: bool,
+    /// The shortest symlink target that is too long (`XFS_SYMLINK_MAXLEN`; else `PATH_MAX`).
+    pub symlink_limit: usize,
+    /// Copy-up clones the data, so that holes stay where they are (`vfs_clone_file_range`).
+    pub clones: bool,
+}
+
+impl Traits {
+    /// The traits of a filesystem.
+    pub fn of(filesystem: Filesystem) -> Traits {
+        let tmpfs = Traits {
+            counts_subdirectories: true,
+            same_size: SameSize::Stored,
+            ignores_empty_truncate: false,
+            reuses_numbers: false,
+            dates_same_xattr: true,
+            exchange_dates: true,
+            rename_not_empty: Errno::ENOTEMPTY,
+            whiteout_by_target: false,
+            symlink_limit: 4096,
+            clones: false,
+        };
+        match filesystem {
+            Filesystem::Tmpfs => tmpfs,
+            Filesystem::Ext4 => {
+                Traits { same_size: SameSize::Always, reuses_numbers: true, dates_same_xattr: false, ..tmpfs }
+            }
+            Filesystem::Xfs => Traits {
+                same_size: SameSize::Never,
+                ignores_empty_truncate: true,
+                reuses_numbers: true,
+                exchange_dates: false,
+                rename_not_empty: Errno::EEXIST,
+                whiteout_by_target: true,
+                symlink_limit: 1024,
+                clones: true,
+                ..tmpfs
+            },
+            Filesystem::Btrfs => {
+                Traits { counts_subdirectories: false, same_size: SameSize::Never, clones: true, ..tmpfs }
+            }
+        }
+    }
+}
+
+impl Default for Traits {
+    fn default() -> Self {
+        Traits::of(Filesystem::Tmpfs)
+    }
+}
