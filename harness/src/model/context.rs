@@ -52,7 +52,7 @@ impl Context {
             protected_hardlinks,
             protected_create,
             // One that has no traits here is taken for a tmpfs.
-            traits: Traits::of(Filesystem::named(&environment.filesystem).unwrap_or_default()),
+            traits: Traits::of(Filesystem::named(&environment.filesystem).unwrap_or_default(), kernel),
         }
     }
 

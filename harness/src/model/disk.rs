@@ -98,6 +98,9 @@ pub struct Inode {
     pub xattrs: BTreeMap<Bytes, XattrValue>,
     /// Which pages of a regular file have storage; the rest are holes.
     pub pages: Vec<bool>,
+    /// When each name of a directory came, in the disk's count of arrivals; kept only where listings
+    /// depend on it.
+    pub arrivals: BTreeMap<Bytes, u64>,
     /// The clause that last changed it: the suspect when it is seen to differ.
     pub by: Option<Clause>,
 }
@@ -162,6 +165,8 @@ pub struct Disk {
     pub now: Stamp,
     /// How many changes were made so far.
     pub changes: u64,
+    /// How many names came to directories so far.
+    pub arrivals: u64,
 }
 
 impl std::ops::Index<Ino> for Disk {
@@ -200,6 +205,7 @@ impl Disk {
             ctime,
             xattrs: BTreeMap::new(),
             pages: Vec::new(),
+            arrivals: BTreeMap::new(),
             by,
         });
         ino
@@ -252,7 +258,16 @@ impl Disk {
         }
     }
 
+    /// Whether a name of a directory came after the given count of arrivals.
+    pub fn came_after(&self, dir: Ino, name: &Bytes, count: u64) -> bool {
+        self[dir].arrivals.get(name).is_some_and(|&at| at > count)
+    }
+
     fn insert(&mut self, dir: Ino, name: &[u8], ino: Ino) {
+        if self.traits.lists_as_opened {
+            self.arrivals += 1;
+            self.inodes[dir as usize].arrivals.insert(name.into(), self.arrivals);
+        }
         if let Body::Dir(names) = &mut self.inodes[dir as usize].body {
             names.insert(Bytes(name.to_vec()), ino);
         }

@@ -26,6 +26,10 @@ pub(super) struct OpenFile {
     pub(super) listed: bool,
     /// A directory: its position is one that no rule says anything about.
     pub(super) lost: bool,
+    /// A directory: whether its position is the largest there is; `None` where no rule says.
+    pub(super) at_far_end: Option<bool>,
+    /// A directory: how many names had come anywhere when it was opened or positioned last.
+    pub(super) arrivals: u64,
     /// A directory: the merged listing that it holds (`od->cache`).
     pub(super) snapshot: Option<Rc<RefCell<Snapshot>>>,
 }
@@ -123,7 +127,17 @@ impl Model {
             self.truncate_open(id);
         }
         let was_lower = self.cache.at(id).is_some_and(|n| n.upper.is_none());
-        Ok(OpenFile { dentry: id, flags, position: 0, was_lower, listed: false, lost: false, snapshot: None })
+        Ok(OpenFile {
+            dentry: id,
+            flags,
+            position: 0,
+            was_lower,
+            listed: false,
+            lost: false,
+            at_far_end: Some(false),
+            arrivals: self.disk.arrivals,
+            snapshot: None,
+        })
     }
 
     /// `vfs_open`: copy-up for regular files, the driver's say for the rest.
@@ -255,6 +269,7 @@ impl Model {
         }
         let Some(node) = self.cache.dentry(file.dentry).node else { return Err(Errno::EBADF) };
         match self.cache.node(node).kind {
+            Kind::Dir if len > 0 && file.at_far_end == Some(true) => Err(Errno::EINVAL),
             Kind::Dir => Err(self.refuse(Clause::VfsReadDir, Errno::EISDIR)),
             Kind::File => {
                 let mut ino = self.cache.node(node).real();

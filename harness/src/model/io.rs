@@ -49,8 +49,12 @@ impl Model {
             Kind::Dir => {
                 if whence != Whence::Set || offset != 0 {
                     // Positions in a directory are its filesystem's business.
+                    let far = self.disk.traits.ends_far && self.cache.at(file.dentry).is_some_and(|n| n.lists_real());
+                    let arrivals = self.disk.arrivals;
                     if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
                         file.lost = true;
+                        file.arrivals = arrivals;
+                        file.at_far_end = if far { None } else { file.at_far_end };
                     }
                     return Ok(None);
                 }
@@ -69,7 +73,13 @@ impl Model {
             Whence::Set => Some(offset),
             Whence::Cur => offset.checked_add(file.position as i64),
             Whence::End => offset.checked_add(size),
+            // Whether data was written back decides what a negative offset finds, and nobody knows that.
+            Whence::Data if offset < 0 && size > 0 && !self.disk.traits.refuses_negative_seek => {
+                self.adrift = true;
+                return Ok(None);
+            }
             Whence::Data | Whence::Hole => {
+                let offset = if self.disk.traits.refuses_negative_seek { offset } else { offset.max(0) };
                 if offset < 0 || offset >= size {
                     return Err(self.refuse(Clause::FilSeekHole, Errno::ENXIO));
                 }
@@ -160,7 +170,15 @@ impl Model {
             listing
         } else {
             self.set_listed(slot, None);
-            self.list_real(file.dentry)
+            let far = self.disk.traits.ends_far;
+            if let Some(Some(open)) = self.slots.get_mut(usize::from(slot)) {
+                open.at_far_end = if file.lost && far { None } else { Some(far) };
+            }
+            let mut listing = self.list_real(file.dentry);
+            if let Some(real) = self.cache.at(file.dentry).map(|n| n.real()) {
+                listing.retain(|(name, ..)| !self.disk.came_after(real, name, file.arrivals));
+            }
+            listing
         };
         Ok(if file.lost { None } else { Some(listing) })
     }
@@ -173,9 +191,18 @@ impl Model {
     }
 
     fn rewind(&mut self, slot: Slot) {
+        let arrivals = self.disk.arrivals;
         if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
             (file.listed, file.lost) = (false, false);
+            file.at_far_end = Some(false);
+            file.arrivals = arrivals;
         }
+    }
+
+    /// Whether a slot holds a directory at a position that no rule says anything about, but that a read may
+    /// be refused for.
+    pub(super) fn is_somewhere(&self, slot: Slot) -> bool {
+        matches!(self.slots.get(usize::from(slot)), Some(Some(file)) if file.at_far_end.is_none())
     }
 
     /// Whether writing to a fifo dates its inode: through an overlay it does not.

@@ -157,6 +157,7 @@ impl Model {
         match op {
             Op::Open { slot, path, flags, mode } => unit(self.open(*slot, path, *flags, *mode)),
             Op::Close { slot } => unit(self.close(*slot)),
+            Op::Read { slot, .. } if self.is_somewhere(*slot) => Ok(Predicted::Unspecified),
             Op::Read { slot, len } => self.read_at(*slot, *len, None).map(|d| Predicted::Bytes(Bytes(d))),
             Op::Write { slot, data } => self.write_at(*slot, data, None).map(Predicted::Count),
             Op::Truncate { path, len } => unit(self.truncate(path, *len)),

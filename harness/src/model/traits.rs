@@ -45,11 +45,22 @@ pub struct Traits {
     pub symlink_limit: usize,
     /// Copy-up clones the data, so that holes stay where they are (`vfs_clone_file_range`).
     pub clones: bool,
+    /// SEEK_DATA and SEEK_HOLE from a negative offset are ENXIO; else they start at 0
+    /// (`find_desired_extent` of Btrfs).
+    pub refuses_negative_seek: bool,
+    /// A directory that is listed to its end is left at the largest position there is, where reading
+    /// even one byte is EINVAL (`ext4_get_htree_eof`, `btrfs_real_readdir`; `rw_verify_area`).
+    pub ends_far: bool,
+    /// An open directory lists no name that came after it was opened or positioned
+    /// (`btrfs_opendir`, `btrfs_dir_llseek`).
+    pub lists_as_opened: bool,
+    /// Names of trusted.* are listed for the administrator alone (`btrfs_listxattr` asks nobody).
+    pub hides_trusted: bool,
 }
 
 impl Traits {
-    /// The traits of a filesystem.
-    pub fn of(filesystem: Filesystem) -> Traits {
+    /// The traits of a filesystem in a kernel of this version.
+    pub fn of(filesystem: Filesystem, kernel: (u32, u32)) -> Traits {
         let tmpfs = Traits {
             counts_subdirectories: true,
             same_size: SameSize::Stored,
@@ -61,12 +72,20 @@ impl Traits {
             whiteout_by_target: false,
             symlink_limit: 4096,
             clones: false,
+            refuses_negative_seek: true,
+            ends_far: false,
+            lists_as_opened: false,
+            hides_trusted: true,
         };
         match filesystem {
             Filesystem::Tmpfs => tmpfs,
-            Filesystem::Ext4 => {
-                Traits { same_size: SameSize::Always, reuses_numbers: true, dates_same_xattr: false, ..tmpfs }
-            }
+            Filesystem::Ext4 => Traits {
+                same_size: SameSize::Always,
+                reuses_numbers: true,
+                dates_same_xattr: false,
+                ends_far: true,
+                ..tmpfs
+            },
             Filesystem::Xfs => Traits {
                 same_size: SameSize::Never,
                 ignores_empty_truncate: true,
@@ -78,15 +97,23 @@ impl Traits {
                 clones: true,
                 ..tmpfs
             },
-            Filesystem::Btrfs => {
-                Traits { counts_subdirectories: false, same_size: SameSize::Never, clones: true, ..tmpfs }
-            }
+            Filesystem::Btrfs => Traits {
+                counts_subdirectories: false,
+                same_size: SameSize::Never,
+                clones: true,
+                refuses_negative_seek: false,
+                ends_far: true,
+                // Since 6.6, and in the 6.1 series.
+                lists_as_opened: kernel >= (6, 6) || kernel == (6, 1),
+                hides_trusted: false,
+                ..tmpfs
+            },
         }
     }
 }
 
 impl Default for Traits {
     fn default() -> Self {
-        Traits::of(Filesystem::Tmpfs)
+        Traits::of(Filesystem::Tmpfs, (0, 0))
     }
 }

@@ -226,7 +226,8 @@ impl Model {
         let plain = self.context.view == View::Plain;
         // A plain filesystem leaves out at once what is not for the caller.
         let mut stored = stored;
-        if plain && !self.initially_capable() {
+        let hides = !plain || self.disk.traits.hides_trusted;
+        if plain && hides && !self.initially_capable() {
             stored.retain(|n| !n.starts_with(b"trusted.") && (n.first() != Some(&b'@') || self.context.userxattr()));
         }
         let whole: u64 = stored.iter().map(|n| self.full_name(n).len() as u64 + 1).sum();
@@ -250,7 +251,7 @@ impl Model {
             }
         }
         // trusted.* is for the administrator's eyes (XAT-06); the size query tells its length all the same.
-        let trusted = !self.initially_capable();
+        let trusted = hides && !self.initially_capable();
         let prefix = self.prefix();
         let is_trusted =
             |n: &Bytes| n.starts_with(b"trusted.") || n.first() == Some(&b'@') && prefix.starts_with(b"trusted.");
