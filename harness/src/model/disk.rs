@@ -404,6 +404,9 @@ impl Disk {
         } else {
             if let Some(target) = target {
                 if !self.is_empty_dir(target) && rules.holds(Clause::FsNotEmpty) {
+                    if swap == Swap::Whiteout && self.traits.failed_whiteout_dates {
+                        self.date_dir(rules, old_dir);
+                    }
                     return Err(self.traits.rename_not_empty);
                 }
                 if self[target].is_dir() {

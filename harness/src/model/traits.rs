@@ -38,6 +38,9 @@ pub struct Traits {
     pub exchange_dates: bool,
     /// What renaming onto a directory that is not empty gives (`xfs_dir_rename_children`: EEXIST).
     pub rename_not_empty: Errno,
+    /// RENAME_WHITEOUT onto a directory that is not empty dates the directory that the name would have
+    /// left: the old entry is written back (`ext4_rename`, `ext4_resetent`).
+    pub failed_whiteout_dates: bool,
     /// The whiteout that RENAME_WHITEOUT leaves is made as if in the directory that the name moves to, so
     /// its group comes from there (`xfs_rename_alloc_whiteout`).
     pub whiteout_by_target: bool,
@@ -69,6 +72,7 @@ impl Traits {
             dates_same_xattr: true,
             exchange_dates: true,
             rename_not_empty: Errno::ENOTEMPTY,
+            failed_whiteout_dates: false,
             whiteout_by_target: false,
             symlink_limit: 4096,
             clones: false,
@@ -83,6 +87,7 @@ impl Traits {
                 same_size: SameSize::Always,
                 reuses_numbers: true,
                 dates_same_xattr: false,
+                failed_whiteout_dates: true,
                 ends_far: true,
                 ..tmpfs
             },
