@@ -142,16 +142,24 @@ impl Shared {
         Shared {
             mounts,
             fuse: names(Path::new("/sys/fs/fuse/connections")),
-            loops: loops.filter(|p| p.join("loop/backing_file").exists()).collect(),
+            loops: loops.filter(|p| is_left(p)).collect(),
             places: PLACES.iter().flat_map(|p| names(Path::new(p))).collect(),
         }
     }
 }
 
+/// Whether a block device is a loop device in use that no live worker has put its disk behind: the name of
+/// the disk says whose it is, and what still runs is reported by itself.
+fn is_left(device: &Path) -> bool {
+    let Ok(file) = fs::read_to_string(device.join("loop/backing_file")) else { return false };
+    let owner = file.split("ovlcheck-disk-").nth(1).and_then(|rest| rest.split(' ').next()?.trim().parse().ok());
+    !owner.is_some_and(|pid: i32| environment(pid).is_some_and(|vars| !vars.is_empty()))
+}
+
 /// Whether a line of mountinfo is of a kind that ovlcheck mounts.
 fn may_be_ours(line: &str) -> bool {
     let kind = line.split(" - ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-    kind == "overlay" || kind == "tmpfs" || kind.starts_with("fuse")
+    kind == "overlay" || kind == "tmpfs" || kind.starts_with("fuse") || line.contains(" /dev/loop")
 }
 
 /// What is in a directory; nothing if it cannot be read.

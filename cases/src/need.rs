@@ -1,7 +1,7 @@
 //! What a trial needs of the machine it runs on.
 //!
 //! A trial whose need is not met is ignored and says why. `OVLCHECK_REQUIRE`, a list like
-//! `kernel,root,rootless,fuse`, names the needs that this machine is supposed to meet: then the same
+//! `kernel,root,rootless,fuse,ext4,xfs,btrfs`, names the needs that this machine is supposed to meet: then the same
 //! trial fails. So a machine that silently lost its user namespaces cannot pass as a good one.
 
 use std::fmt;
@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use libtest_mimic::{Completion, Failed, Trial};
 use ovlcheck::case::{Case, Layer};
 use ovlcheck::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
-use ovlcheck::trace::Privilege;
+use ovlcheck::trace::{Filesystem, Privilege};
 
 /// The variable that lists what this machine must be able to do.
 pub const REQUIRE: &str = "OVLCHECK_REQUIRE";
@@ -28,6 +28,8 @@ pub enum Need {
     Kernel(Privilege),
     /// fuse-overlayfs, installed and able to mount with these rights.
     Fuse(Privilege),
+    /// This filesystem for the layers: the kernel's part, the tool that makes it, loop devices.
+    Layers(Filesystem),
 }
 
 impl fmt::Display for Need {
@@ -37,6 +39,7 @@ impl fmt::Display for Need {
             Need::Rootless => "rootless",
             Need::Kernel(_) => "kernel",
             Need::Fuse(_) => "fuse",
+            Need::Layers(filesystem) => filesystem.name(),
         })
     }
 }
@@ -52,6 +55,13 @@ impl Need {
         if *target == TargetSpec::Kernel {
             needs.push(Need::Kernel(privilege));
         }
+        needs
+    }
+
+    /// What it takes to have the kernel's overlay on layers of this filesystem.
+    pub fn layers(filesystem: Filesystem) -> Vec<Need> {
+        let mut needs = Need::of(Privilege::Root, &TargetSpec::Kernel);
+        needs.push(Need::Layers(filesystem));
         needs
     }
 
@@ -84,9 +94,14 @@ impl Need {
             Need::Rootless => (Privilege::Rootless, TargetSpec::Plain),
             Need::Kernel(privilege) => (privilege, TargetSpec::Kernel),
             Need::Fuse(privilege) => return fuse_missing(privilege),
+            Need::Layers(_) => (Privilege::Root, TargetSpec::Plain),
         };
-        match Executor::start(WorkerConfig::new(privilege, target)) {
+        let filesystem = if let Need::Layers(filesystem) = self { filesystem } else { Filesystem::Tmpfs };
+        match Executor::start(WorkerConfig { filesystem, ..WorkerConfig::new(privilege, target) }) {
             Ok(_) => Ok(None),
+            Err(ExecError::Unsupported { reason, remedy }) if matches!(self, Need::Layers(_)) => {
+                Ok(Some(format!("{reason}; {remedy}")))
+            }
             Err(ExecError::Unsupported { reason, .. }) => Ok(Some(reason)),
             Err(e) => Err(e.into()),
         }
@@ -99,8 +114,9 @@ impl Need {
     fn is_required(self) -> Result<bool> {
         let list = std::env::var(REQUIRE).unwrap_or_default();
         let words: Vec<&str> = list.split(',').map(str::trim).filter(|w| !w.is_empty()).collect();
-        if let Some(unknown) = words.iter().find(|w| !["kernel", "root", "rootless", "fuse"].contains(w)) {
-            bail!("{REQUIRE} names '{unknown}'; it knows kernel, root, rootless and fuse");
+        const KNOWN: [&str; 7] = ["kernel", "root", "rootless", "fuse", "ext4", "xfs", "btrfs"];
+        if let Some(unknown) = words.iter().find(|w| !KNOWN.contains(w)) {
+            bail!("{REQUIRE} names '{unknown}'; it knows {}", KNOWN.join(", "));
         }
         // That root meets it says nothing of what a worker may that has given root up: whether
         // /dev/fuse opens for everybody is the machine's own decision.
@@ -127,6 +143,9 @@ fn fuse_missing(privilege: Privilege) -> Result<Option<String>> {
 
 /// The two kinds of rights that a worker may have, each with the name that trials use.
 pub const PRIVILEGES: [(Privilege, &str); 2] = [(Privilege::Root, "root"), (Privilege::Rootless, "rootless")];
+
+/// The filesystems that take a disk.
+pub const DISKS: [Filesystem; 3] = [Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs];
 
 /// The first need that is not met, with its reason.
 ///

@@ -12,7 +12,7 @@ use ovlcheck::generate::{Profile, draw, seed_for};
 use ovlcheck::model::{Clause, Model};
 use ovlcheck::report;
 use ovlcheck::trace::Privilege;
-use ovlcheck_cases::need::{Need, PRIVILEGES, trial};
+use ovlcheck_cases::need::{DISKS, Need, PRIVILEGES, trial};
 
 fn main() {
     worker_entry();
@@ -31,6 +31,13 @@ fn main() {
             let of = config();
             let name = format!("{rights}::a_finding_shrinks_and_replays::{id}");
             trials.push(trial(name, needs(), move || a_finding_shrinks_and_replays(of, clause(id)?)));
+        }
+    }
+    for filesystem in DISKS {
+        for target in [TargetSpec::Kernel, TargetSpec::Plain] {
+            let name = format!("{}::{}::every_step_agrees", filesystem.name(), target.name());
+            let config = WorkerConfig { filesystem, ..WorkerConfig::new(Privilege::Root, target) };
+            trials.push(trial(name, Need::layers(filesystem), move || every_step_agrees(config)));
         }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();

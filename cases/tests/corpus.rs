@@ -10,15 +10,22 @@ use ovlcheck::check::{check_expectations, judge};
 use ovlcheck::exec::{ExecError, Executor, TargetSpec, WorkerConfig, worker_entry};
 use ovlcheck::model::Clause;
 use ovlcheck::report;
-use ovlcheck::trace::Privilege;
+use ovlcheck::trace::{Filesystem, Privilege};
 use ovlcheck_cases::corpus::{CaseFile, files};
-use ovlcheck_cases::need::{Need, PRIVILEGES, first_missing, ignorable, trial};
+use ovlcheck_cases::need::{DISKS, Need, PRIVILEGES, first_missing, ignorable, trial};
 
 fn main() {
     worker_entry();
     let mut trials = Vec::new();
     match files() {
-        Ok(files) if !files.is_empty() => files.into_iter().for_each(|file| trials.extend(trials_of(&file))),
+        Ok(files) if !files.is_empty() => {
+            for filesystem in DISKS {
+                let of = files.clone();
+                let name = format!("{}::all_case_files_hold", filesystem.name());
+                trials.push(trial(name, Need::layers(filesystem), move || all_hold(&of, filesystem)));
+            }
+            files.into_iter().for_each(|file| trials.extend(trials_of(&file)));
+        }
         Ok(_) => trials.push(trial("case_files_are_found", vec![], || bail!("there are no case files"))),
         Err(e) => trials.push(trial("case_files_are_found", vec![], || Err(e))),
     }
@@ -56,6 +63,27 @@ fn holds(file: &CaseFile, privilege: Privilege) -> Result<Completion> {
             bail!("{}", report::finding(&Finding::unshrunk(&case, trace, divergence)))
         }
     }
+}
+
+/// Every case agrees with the model and with itself, its layers on this filesystem.
+fn all_hold(files: &[CaseFile], filesystem: Filesystem) -> Result<()> {
+    let mut executor =
+        Executor::start(WorkerConfig { filesystem, ..WorkerConfig::new(Privilege::Root, TargetSpec::Kernel) })?;
+    let (mut failed, mut held) = (Vec::new(), 0);
+    for file in files {
+        let case = file.read()?;
+        let trace = match executor.run(&case) {
+            Err(ExecError::Unsupported { .. }) => continue,
+            other => other?,
+        };
+        match judge(&case, &trace, None).divergence.or_else(|| check_expectations(&case, &trace)) {
+            None => held += 1,
+            Some(divergence) => failed.push(format!("{}: {divergence}", file.name)),
+        }
+    }
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    ensure!(held > 0, "no case ran");
+    Ok(())
 }
 
 /// In some environment, the case tells a model that is wrong in this clause from the right one.

@@ -13,9 +13,9 @@ use libtest_mimic::{Arguments, Trial};
 use ovlcheck::case::{Case, Entry, Layer, Node, NodeKind};
 use ovlcheck::exec::{Executor, TargetSpec, WorkerConfig, worker_entry};
 use ovlcheck::step::{Device, Op, OpenFlags, RenameFlags, Special, Step};
-use ovlcheck::trace::{End, Outcome, Privilege};
+use ovlcheck::trace::{End, Filesystem, Outcome, Privilege};
 use ovlcheck_cases::leftovers::{Leftovers, Process};
-use ovlcheck_cases::need::{FUSE_TEMPLATE, Need, PRIVILEGES, trial};
+use ovlcheck_cases::need::{DISKS, FUSE_TEMPLATE, Need, PRIVILEGES, trial};
 use ovlcheck_cases::program::{Program, binary};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -66,6 +66,20 @@ fn trials() -> Vec<Trial> {
         trials.push(trial(format!("{rights}::fuse::a_killed_parent_leaves_nothing"), needs(), move || {
             killed_parent(privilege, &["--target-command", FUSE_TEMPLATE])
         }));
+    }
+    for filesystem in DISKS {
+        let fs = filesystem.name();
+        let mut add = |name: &str, run: fn(Filesystem) -> Result<()>| {
+            trials.push(trial(format!("{fs}::{name}"), Need::layers(filesystem), move || run(filesystem)));
+        };
+        // More cases than one disk serves.
+        add("a_campaign_leaves_nothing", |f| {
+            start(Privilege::Root, &["--fs", f.name(), "--cases", "600"])?.end()?.expect(0).map(drop)
+        });
+        add("a_killed_parent_leaves_nothing", |f| killed_parent(Privilege::Root, &["--fs", f.name()]));
+        add("a_killed_stub_is_a_death_in_its_step", |f| killed_on(Privilege::Root, f, worker_stub));
+        add("a_killed_inner_process_is_a_death_in_its_step", |f| killed_on(Privilege::Root, f, worker_inner));
+        add("a_parent_killed_while_disks_are_made_leaves_nothing", killed_while_making);
     }
     trials
 }
@@ -253,6 +267,21 @@ fn killed_parent(privilege: Privilege, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Killed again and again, a little later each time, while its workers get ready.
+fn killed_while_making(filesystem: Filesystem) -> Result<()> {
+    for worker_processes in 1..=4 {
+        let program = start(Privilege::Root, &["--fs", filesystem.name(), "--time", "100"])?;
+        // Stubs and processes inside, of two workers; the tools that they run are children of the latter.
+        program.leftovers.wait_for("worker processes", |processes| {
+            (processes.iter().filter(|p| p.worker).count() >= worker_processes).then_some(())
+        })?;
+        program.signal(Signal::KILL)?;
+        let ended = program.end()?;
+        ensure!(ended.status.code().is_none(), "it ended by itself: {ended:?}");
+    }
+    Ok(())
+}
+
 fn fuse_campaign(privilege: Privilege) -> Result<()> {
     let arguments = ["--cases", "30", "--target-command", FUSE_TEMPLATE];
     let ended = start(privilege, &arguments)?.end()?;
@@ -268,12 +297,14 @@ fn fuse_campaign(privilege: Privilege) -> Result<()> {
 
 /// Plays a part in a child of this program.
 fn scenario(name: &str) -> Result<()> {
-    let (rights, part) = name.split_once(' ').ok_or_else(|| anyhow!("no scenario '{name}'"))?;
+    let words: Vec<&str> = name.split(' ').collect();
+    let &[rights, part, filesystem] = words.as_slice() else { bail!("no scenario '{name}'") };
     let privilege =
         PRIVILEGES.into_iter().find(|(_, n)| *n == rights).ok_or_else(|| anyhow!("no rights '{rights}'"))?.0;
     let config = WorkerConfig {
         step_deadline: Duration::from_secs(100),
         case_deadline: Duration::from_secs(100),
+        filesystem: Filesystem::named(filesystem).ok_or_else(|| anyhow!("no filesystem '{filesystem}'"))?,
         ..WorkerConfig::new(privilege, TargetSpec::Kernel)
     };
     let hanging = case(
@@ -307,8 +338,16 @@ fn scenario(name: &str) -> Result<()> {
 }
 
 fn play(privilege: Privilege, part: &str) -> Result<Program> {
+    play_on(privilege, part, Filesystem::Tmpfs)
+}
+
+fn play_on(privilege: Privilege, part: &str, filesystem: Filesystem) -> Result<Program> {
     let rights = PRIVILEGES.into_iter().find(|(p, _)| *p == privilege).map_or("", |(_, n)| n);
-    Program::start_with(&std::env::current_exe()?, &[], &[(SCENARIO, &format!("{rights} {part}"))])
+    Program::start_with(
+        &std::env::current_exe()?,
+        &[],
+        &[(SCENARIO, &format!("{rights} {part} {}", filesystem.name()))],
+    )
 }
 
 /// Kills a process while the worker hangs in the second step.
@@ -325,7 +364,11 @@ fn kill_in_step(program: &Program, whom: fn(i32, &[Process]) -> Option<i32>) -> 
 }
 
 fn killed(privilege: Privilege, whom: fn(i32, &[Process]) -> Option<i32>) -> Result<()> {
-    let program = play(privilege, "hold")?;
+    killed_on(privilege, Filesystem::Tmpfs, whom)
+}
+
+fn killed_on(privilege: Privilege, filesystem: Filesystem, whom: fn(i32, &[Process]) -> Option<i32>) -> Result<()> {
+    let program = play_on(privilege, "hold", filesystem)?;
     kill_in_step(&program, whom)?;
     let ended = program.end()?;
     let out = &ended.expect(0)?.stdout;

@@ -13,9 +13,7 @@ use std::sync::Arc;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 
 use super::error::{Doing, ExecError, errno};
 use super::isolation::enter_root;
@@ -37,6 +35,8 @@ const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 pub(super) struct Maker {
     filesystem: Filesystem,
     tool: Tool,
+    /// What the disk is called: whoever finds it behind a loop device can tell whose it is.
+    disk: String,
     /// The system's root, where tools and devices are; the worker's own root is elsewhere.
     system: Arc<OwnedFd>,
 }
@@ -62,16 +62,17 @@ impl Maker {
                 arguments: &["-q", "-F", "-b", "4096", "-I", "256", "-E", EXT4_EXTENDED],
                 package: "e2fsprogs",
             },
-            Filesystem::Xfs => {
-                Tool { program: "mkfs.xfs", arguments: &["-q", "-f", "-K"], package: "xfsprogs" }
-            }
+            Filesystem::Xfs => Tool { program: "mkfs.xfs", arguments: &["-q", "-f", "-K"], package: "xfsprogs" },
             Filesystem::Btrfs => Tool {
                 program: "mkfs.btrfs",
                 arguments: &["-q", "-f", "-K", "-m", "single", "-d", "single"],
                 package: "btrfs-progs",
             },
         };
-        Some(Maker { filesystem, tool, system: Arc::new(system) })
+        // The process's id as the rest of the system knows it; it is another in the worker's namespace.
+        let owner = std::fs::read_link("/proc/self").unwrap_or_default();
+        let disk = format!("ovlcheck-disk-{}", owner.display());
+        Some(Maker { filesystem, tool, disk, system: Arc::new(system) })
     }
 
     /// What it makes.
@@ -99,7 +100,7 @@ impl Maker {
             ),
             e => refused(e, &format!("fsopen({name})")),
         })?;
-        let disk = rustix::fs::memfd_create("ovlcheck-disk", MemfdFlags::CLOEXEC).doing("memfd_create")?;
+        let disk = rustix::fs::memfd_create(self.disk.as_str(), MemfdFlags::CLOEXEC).doing("memfd_create")?;
         rustix::fs::ftruncate(&disk, SIZE).doing("sizing the disk in memory")?;
         self.format(&disk)?;
         let (device, path) = attach(&disk)?;

@@ -27,7 +27,8 @@ impl Kernel {
     pub(super) fn probe(privilege: Privilege, source: &Source) -> Result<(Kernel, Scratch), ExecError> {
         let mut refusal = None;
         for detached in [true, false] {
-            let mut scratch = if detached { Scratch::detached(source.clone())? } else { Scratch::attached(source.clone())? };
+            let mut scratch =
+                if detached { Scratch::detached(source.clone())? } else { Scratch::attached(source.clone())? };
             for one_by_one in [true, false] {
                 let mut kernel = Kernel { userxattr: privilege == Privilege::Rootless, one_by_one };
                 match kernel.try_out(&mut scratch) {
