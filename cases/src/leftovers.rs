@@ -153,7 +153,7 @@ impl Shared {
 fn is_left(device: &Path) -> bool {
     let Ok(file) = fs::read_to_string(device.join("loop/backing_file")) else { return false };
     let owner = file.split("ovlcheck-disk-").nth(1).and_then(|rest| rest.split(' ').next()?.trim().parse().ok());
-    !owner.is_some_and(|pid: i32| environment(pid).is_some_and(|vars| !vars.is_empty()))
+    owner.is_none_or(|pid: i32| environment(pid).is_none_or(|vars| vars.is_empty()))
 }
 
 /// Whether a line of mountinfo is of a kind that ovlcheck mounts.

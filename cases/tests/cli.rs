@@ -29,6 +29,7 @@ fn trials() -> Vec<Trial> {
         trial("a_target_that_fails_is_1", worker(), a_target_that_fails_is_1),
         trial("a_target_that_never_mounts_is_1", worker(), a_target_that_never_mounts_is_1),
         trial("a_template_without_layers_is_3", worker(), a_template_without_layers_is_3),
+        trial("a_disk_in_a_user_namespace_is_3", vec![Need::Rootless], a_disk_in_a_user_namespace_is_3),
         trial("a_campaign_that_holds_is_0", kernel(), a_campaign_that_holds_is_0),
         trial("a_case_that_holds_is_0_and_a_wrong_one_1", kernel(), a_case_that_holds_is_0_and_a_wrong_one_1),
         trial("a_fault_that_survives_is_4", kernel(), a_fault_that_survives_is_4),
@@ -158,6 +159,16 @@ fn a_template_without_layers_is_3() -> Result<()> {
     let ended = run_target("/bin/true {merged}")?;
     ended.expect(3)?;
     ensure!(ended.stderr.contains("{lowerdir}"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// A user namespace mounts no disk, and the message says what to do instead.
+fn a_disk_in_a_user_namespace_is_3() -> Result<()> {
+    for filesystem in ["ext4", "xfs", "btrfs"] {
+        let ended = ovlcheck(&["run", "--rootless", "--fs", filesystem, "--cases", "1"])?;
+        ended.expect(3)?;
+        ensure!(ended.stderr.contains(filesystem) && ended.stderr.contains("--fs tmpfs"), "{}", ended.stderr);
+    }
     Ok(())
 }
 

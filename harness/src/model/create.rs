@@ -146,10 +146,14 @@ impl Model {
         let over_whiteout = self.cache.dentry(id).opaque;
         let is_dir = matches!(&new, New::Object(Body::Dir(_), _));
         let is_link = matches!(&new, New::Link(_));
+        let too_long = matches!(&new, New::Object(Body::Symlink(to), _) if to.len() >= self.disk.traits.symlink_limit);
         let ino;
         if !over_whiteout {
             if self.disk.child(upper_dir, &name).is_some() {
                 return Err(Errno::ESTALE);
+            }
+            if too_long {
+                return Err(Errno::ENAMETOOLONG);
             }
             ino = match new {
                 New::Object(body, owner) => self.disk.create(&mut self.rules, upper_dir, &name, body, owner),
@@ -169,6 +173,9 @@ impl Model {
             // Something else than the whiteout is there by now.
             if !self.disk.child(upper_dir, &name).is_some_and(|i| self.disk[i].is_char_whiteout()) {
                 return Err(Errno::ESTALE);
+            }
+            if too_long {
+                return Err(Errno::ENAMETOOLONG);
             }
             let work = self.work;
             ino = match new {
