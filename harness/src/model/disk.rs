@@ -534,11 +534,22 @@ impl Disk {
         }
     }
 
+    /// Gives storage to the block in which a file ends, before the file gets longer, where its filesystem
+    /// does so.
+    fn fill_last_block(&mut self, ino: Ino, size: usize) {
+        if self.traits.fills_last_block && !size.is_multiple_of(PAGE) {
+            self.store(ino, size - 1, size);
+        }
+    }
+
     /// Writes at an offset, filling a gap with NUL bytes.
     pub fn write(&mut self, rules: &mut Rules, ino: Ino, at: u64, bytes: &[u8]) {
         let mut data = self.data(ino);
-        let buffer = Rc::make_mut(&mut data);
         let at = at as usize;
+        if at / PAGE * PAGE > data.len() {
+            self.fill_last_block(ino, data.len());
+        }
+        let buffer = Rc::make_mut(&mut data);
         if buffer.len() < at + bytes.len() {
             buffer.resize(at + bytes.len(), 0);
         }
@@ -553,6 +564,9 @@ impl Disk {
         let mut data = self.data(ino);
         if data.len() as u64 == len {
             return false;
+        }
+        if len > data.len() as u64 {
+            self.fill_last_block(ino, data.len());
         }
         Rc::make_mut(&mut data).resize(len as usize, extend_with);
         self.set_data(ino, data);

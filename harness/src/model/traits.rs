@@ -48,6 +48,9 @@ pub struct Traits {
     pub symlink_limit: usize,
     /// Copy-up clones the data, so that holes stay where they are (`vfs_clone_file_range`).
     pub clones: bool,
+    /// Extending a file that ends inside a block gives that block storage (`btrfs_cont_expand`,
+    /// `btrfs_truncate_block`; a write does so when it begins in a later block: `btrfs_write_check`).
+    pub fills_last_block: bool,
     /// SEEK_DATA and SEEK_HOLE from a negative offset are ENXIO; else they start at 0
     /// (`find_desired_extent` of Btrfs).
     pub refuses_negative_seek: bool,
@@ -76,6 +79,7 @@ impl Traits {
             whiteout_by_target: false,
             symlink_limit: 4096,
             clones: false,
+            fills_last_block: false,
             refuses_negative_seek: true,
             ends_far: false,
             lists_as_opened: false,
@@ -106,6 +110,7 @@ impl Traits {
                 counts_subdirectories: false,
                 same_size: SameSize::Never,
                 clones: true,
+                fills_last_block: true,
                 refuses_negative_seek: false,
                 ends_far: true,
                 // Since 6.6, and in the 6.1 series.
