@@ -177,7 +177,7 @@ impl Model {
             (true, false) => Err(self.refuse(Clause::FilReplacedRename, Errno::ENOTDIR)),
             (false, true) => Err(self.refuse(Clause::FilReplacedRename, Errno::EISDIR)),
             (true, true) if !self.disk.is_empty_dir(taken) => {
-                Err(self.refuse(Clause::FilReplacedRename, Errno::ENOTEMPTY))
+                Err(self.refuse(Clause::FilReplacedRename, self.disk.traits.rename_not_empty))
             }
             _ if self.rules.holds(Clause::FilReplacedRename) => {
                 self.adrift = true;
