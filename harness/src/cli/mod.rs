@@ -1,6 +1,7 @@
 //! The command line: what people type, and the exit status they get.
 
 mod campaign;
+mod doctor;
 mod replay;
 mod selftest;
 
@@ -105,6 +106,9 @@ enum Command {
         #[arg(long)]
         rootless: bool,
     },
+    /// Say what can be tested on this machine, and what to do about the rest.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
     /// Break every clause of the model in turn, and show that the campaign notices.
     #[command(after_help = selftest::EXAMPLES)]
     SelfTest(selftest::SelfTestArgs),
@@ -172,6 +176,7 @@ pub fn main() -> ExitCode {
             say_raw!("{}", draw::<Model>(&Profile::new(privilege), &seed_for(seed, case)));
             HELD
         }
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::SelfTest(args) => selftest::self_test(&args),
     };
     ExitCode::from(status)

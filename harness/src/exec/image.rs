@@ -51,24 +51,34 @@ struct Tool {
     package: &'static str,
 }
 
+/// What makes a filesystem; `None` for what needs no disk.
+fn tool(filesystem: Filesystem) -> Option<Tool> {
+    Some(match filesystem {
+        Filesystem::Tmpfs => return None,
+        // Without lazy initialisation, which would go on in the background while cases run.
+        Filesystem::Ext4 => Tool {
+            program: "mkfs.ext4",
+            arguments: &["-q", "-F", "-b", "4096", "-I", "256", "-E", EXT4_EXTENDED],
+            package: "e2fsprogs",
+        },
+        Filesystem::Xfs => Tool { program: "mkfs.xfs", arguments: &["-q", "-f", "-K"], package: "xfsprogs" },
+        Filesystem::Btrfs => Tool {
+            program: "mkfs.btrfs",
+            arguments: &["-q", "-f", "-K", "-m", "single", "-d", "single"],
+            package: "btrfs-progs",
+        },
+    })
+}
+
+/// The program that makes a filesystem, and the Debian package that has it.
+pub(super) fn tool_of(filesystem: Filesystem) -> Option<(&'static str, &'static str)> {
+    tool(filesystem).map(|t| (t.program, t.package))
+}
+
 impl Maker {
     /// A maker of `filesystem`; `None` for what needs no disk.
     pub(super) fn new(filesystem: Filesystem, system: OwnedFd) -> Option<Maker> {
-        let tool = match filesystem {
-            Filesystem::Tmpfs => return None,
-            // Without lazy initialisation, which would go on in the background while cases run.
-            Filesystem::Ext4 => Tool {
-                program: "mkfs.ext4",
-                arguments: &["-q", "-F", "-b", "4096", "-I", "256", "-E", EXT4_EXTENDED],
-                package: "e2fsprogs",
-            },
-            Filesystem::Xfs => Tool { program: "mkfs.xfs", arguments: &["-q", "-f", "-K"], package: "xfsprogs" },
-            Filesystem::Btrfs => Tool {
-                program: "mkfs.btrfs",
-                arguments: &["-q", "-f", "-K", "-m", "single", "-d", "single"],
-                package: "btrfs-progs",
-            },
-        };
+        let tool = tool(filesystem)?;
         // The process's id as the rest of the system knows it; it is another in the worker's namespace.
         let owner = std::fs::read_link("/proc/self").unwrap_or_default();
         let disk = format!("ovlcheck-disk-{}", owner.display());

@@ -16,6 +16,7 @@
 //! | `scratch`, `image`, `layers` | the filesystem that layers lie on; disks in memory; layers made and digested |
 //! | `target` | what can be mounted |
 //! | `run`, `observe` | the steps; the look at what they left |
+//! | [`examine`] | what this machine can do, and what to do about the rest |
 //! | `sys` | system calls, and all unsafe code |
 //!
 //! Nothing is left behind, whoever is killed. Mounts are detached or in a private namespace, and go
@@ -24,6 +25,7 @@
 
 pub mod config;
 pub mod error;
+pub mod examine;
 pub mod executor;
 mod image;
 mod isolation;

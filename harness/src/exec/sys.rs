@@ -341,6 +341,24 @@ pub fn clock(id: libc::clockid_t) -> Time {
     Time { sec: t.tv_sec, nsec: t.tv_nsec as u32 }
 }
 
+/// name_to_handle_at(2): whether the filesystem gives file handles. The handle is thrown away.
+pub fn has_handle(dir: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+    /// `struct file_handle` with room for the longest handle.
+    #[repr(C)]
+    struct Handle {
+        bytes: c_uint,
+        kind: c_int,
+        handle: [u8; libc::MAX_HANDLE_SZ as usize],
+    }
+    let mut handle =
+        Handle { bytes: libc::MAX_HANDLE_SZ as c_uint, kind: 0, handle: [0; libc::MAX_HANDLE_SZ as usize] };
+    let mut mount: c_int = 0;
+    let (at, mount) = (&raw mut handle, &raw mut mount);
+    // SAFETY: the path is NUL-terminated; `handle` says how much room it has; all outlive the call.
+    checked(unsafe { libc::syscall(libc::SYS_name_to_handle_at, dir.as_raw_fd(), path.as_ptr(), at, mount, 0) })
+        .map(drop)
+}
+
 // ---- loop devices -----------------------------------------------------------------------------
 
 /// `LOOP_CTL_GET_FREE`: the number of a loop device that nobody uses.

@@ -1,10 +1,12 @@
 //! What people read: plain text made from values. Nothing here prints or decides.
 
+mod doctor;
 mod finding;
 mod rules;
 mod selftest;
 mod summary;
 
+pub use doctor::doctor;
 pub use finding::{finding, short};
 pub use rules::rules;
 pub use selftest::self_test;
