@@ -18,6 +18,7 @@ fn main() {
 fn trials() -> Vec<Trial> {
     let kernel = || Need::of(Privilege::Rootless, &TargetSpec::Kernel);
     let worker = || vec![Need::Rootless];
+    let root = || Need::of(Privilege::Root, &TargetSpec::Kernel);
     vec![
         trial("help_shows_examples_and_statuses", vec![], help_shows_examples_and_statuses),
         trial("wrong_usage_is_2", vec![], wrong_usage_is_2),
@@ -34,6 +35,8 @@ fn trials() -> Vec<Trial> {
         trial("a_case_that_holds_is_0_and_a_wrong_one_1", kernel(), a_case_that_holds_is_0_and_a_wrong_one_1),
         trial("a_fault_that_survives_is_4", kernel(), a_fault_that_survives_is_4),
         trial("an_option_of_ours_in_a_case_is_3", kernel(), an_option_of_ours_in_a_case_is_3),
+        trial("layers_are_resolved", vec![], layers_are_resolved),
+        trial("a_mount_is_compared_with_its_layers", root(), a_mount_is_compared_with_its_layers),
         trial("findings_are_kept_and_replayed", worker(), findings_are_kept_and_replayed),
     ]
 }
@@ -52,9 +55,14 @@ fn file(text: &str) -> Result<(tempfile::TempDir, String)> {
 }
 
 fn help_shows_examples_and_statuses() -> Result<()> {
-    for arguments in
-        [&["--help"] as &[_], &["run", "--help"], &["replay", "--help"], &["rules", "--help"], &["self-test", "--help"]]
-    {
+    for arguments in [
+        &["--help"] as &[_],
+        &["run", "--help"],
+        &["replay", "--help"],
+        &["rules", "--help"],
+        &["self-test", "--help"],
+        &["resolve", "--help"],
+    ] {
         let ended = ovlcheck(arguments)?;
         let help = &ended.expect(0)?.stdout;
         ensure!(help.contains("Examples:") && help.contains("ovlcheck "), "{arguments:?} shows no example:\n{help}");
@@ -221,5 +229,62 @@ fn findings_are_kept_and_replayed() -> Result<()> {
     let replay =
         |file: &Path| ovlcheck(&["replay", "--rootless", "--target-command", target, &file.display().to_string()]);
     ensure!(replay(&case)?.expect(1)?.stdout.contains("DIVERGENCE"));
+    Ok(())
+}
+
+/// Directories of this machine, by an ordinary user too.
+fn layers_are_resolved() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let dated = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let date = |name: &str| fs::File::open(at(name))?.set_times(fs::FileTimes::new().set_modified(dated));
+    for name in ["lower", "upper", "view"] {
+        fs::create_dir(at(name))?;
+    }
+    fs::write(at("lower/f"), "lower")?;
+    fs::write(at("lower/g"), "lower")?;
+    fs::write(at("upper/f"), "the upper one")?;
+    let (lower, upper, view) = (at("lower"), at("upper"), at("view"));
+    let ended = ovlcheck(&["resolve", "--userxattr", "--lower", &lower, "--upper", &upper])?;
+    let out = &ended.expect(0)?.stdout;
+    for line in ["13  f  [upper]", "5  g  [lower 1]", ".  [upper, lower 1]"] {
+        ensure!(out.contains(line), "no '{line}' in\n{out}");
+    }
+    // A view of one layer alone looks just like it; hard links have all attributes in common.
+    for name in ["f", "g"] {
+        fs::hard_link(at(&format!("lower/{name}")), at(&format!("view/{name}")))?;
+    }
+    date("lower")?;
+    date("view")?;
+    let compare = ["resolve", "--userxattr", "--lower", &lower, "--merged", &view];
+    ensure!(ovlcheck(&compare)?.expect(0)?.stdout.contains("is what its layers make, 3 entries"));
+    fs::rename(at("view/g"), at("view/h"))?;
+    date("view")?;
+    let out = ovlcheck(&compare)?.expect(1)?.stdout.clone();
+    ensure!(out.contains("g: presence: the layers make a file, the view shows nothing"), "{out}");
+    ensure!(out.contains("h: presence: the layers make nothing, the view shows a file"), "{out}");
+    let ended = ovlcheck(&["resolve", "--lower", "/nowhere"])?;
+    ensure!(ended.expect(3)?.stderr.contains("reading /nowhere: ENOENT"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// A mount that somebody else made, in a namespace of its own: with its layers, and with another upper one.
+fn a_mount_is_compared_with_its_layers() -> Result<()> {
+    const SCRIPT: &str = r#"
+set -e
+mount -t tmpfs none .
+cd "$PWD"
+mkdir -p lower/d/e upper work merged empty
+echo 1 >lower/d/f; ln -s f lower/d/s; echo 2 >lower/gone; echo 3 >lower/d/e/g
+mount -t overlay none -o lowerdir=lower,upperdir=upper,workdir=work merged
+rm merged/gone; echo more >>merged/d/f; rm -r merged/d/e; mkdir merged/d/e; ln merged/d/f merged/h
+"$0" resolve --lower lower --upper upper --merged merged
+"$0" resolve --lower lower --upper empty --merged merged
+"#;
+    let ovlcheck = binary(env!("CARGO_BIN_EXE_ovlcheck-suite")).display().to_string();
+    let ended = Program::start(Path::new("unshare"), &["--mount", "sh", "-c", SCRIPT, &ovlcheck])?.end()?;
+    let out = &ended.expect(1)?.stdout;
+    ensure!(out.contains("merged: is what its layers make"), "{out}");
+    ensure!(out.contains("gone: presence: the layers make a file, the view shows nothing"), "{out}");
     Ok(())
 }

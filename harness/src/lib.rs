@@ -10,6 +10,7 @@
 //! | [`bytes`], [`errno`] | paths and names as raw bytes; error numbers with their names |
 //! | [`step`], [`case`] | plain data: what is done, and to which layers |
 //! | [`trace`] | what was seen |
+//! | [`resolve`] | layers as read, merged: what a view of them must show |
 //! | [`model`] | the specification: pure, no I/O, no clock, no randomness |
 //! | [`check`] | model against trace: agreement or a divergence |
 //! | [`exec`] | the worker that mounts, runs and observes; `exec::sys` holds the only `unsafe` |
@@ -27,6 +28,7 @@ pub mod exec;
 pub mod generate;
 pub mod model;
 pub mod report;
+pub mod resolve;
 pub mod shrink;
 pub mod step;
 pub mod trace;

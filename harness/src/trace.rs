@@ -45,6 +45,9 @@ pub struct Trace {
     pub steps: Vec<StepTrace>,
     /// The look at everything after the last step.
     pub last: Option<Observation>,
+    /// The lower layers as they lay before the first mount, top-most first; empty for a target
+    /// without layers.
+    pub lowers: Vec<TreeSeen>,
     /// Digest of all lower layers before the first and after the last step.
     pub lower: LowerDigest,
     /// How it ended.
@@ -338,6 +341,8 @@ pub struct Observation {
     pub upper: TreeSeen,
     /// The work directory base (`workdir=`).
     pub work: TreeSeen,
+    /// After a `rotate`: what was the upper layer and is the top lower one now.
+    pub rotated: Option<TreeSeen>,
 }
 
 /// One tree: paths relative to its root (the root itself is the empty path), in walking order.

@@ -19,6 +19,8 @@ pub struct Stats {
     pub steps: u64,
     /// Steps compared: outcome and two-sided footprint, with all trees at least every ten steps.
     pub checked: u64,
+    /// Whole merged trees that were compared with what their layers make.
+    pub resolved: u64,
     /// Steps that changed the upper layer or the work directory.
     pub changed: u64,
     /// Steps meant to change the tree.
@@ -40,6 +42,7 @@ impl Stats {
         self.steps += trace.steps.len() as u64;
         self.checked += judgement.checked as u64;
         self.changed += judgement.changed as u64;
+        self.resolved += judgement.resolved as u64;
         self.diverged += u64::from(judgement.divergence.is_some());
         for (step, record) in case.steps.iter().zip(&trace.steps) {
             self.mutating += u64::from(step.op.is_mutating());
@@ -61,6 +64,7 @@ impl Stats {
         self.steps += other.steps;
         self.checked += other.checked;
         self.changed += other.changed;
+        self.resolved += other.resolved;
         self.mutating += other.mutating;
         self.diverged += other.diverged;
         for (reason, n) in &other.untested {

@@ -18,6 +18,8 @@ pub enum Oracle {
     Footprint(Side),
     /// A whole tree.
     Tree(Side),
+    /// The merged tree, against its layers as they lie on disk: the layer resolver.
+    Layers,
     /// The lower layers changed.
     Lower,
     /// An assertion that stands in the case file.
@@ -37,6 +39,7 @@ impl fmt::Display for Oracle {
             Oracle::Outcome => f.write_str("outcome"),
             Oracle::Footprint(s) => write!(f, "footprint, {} side", side(s)),
             Oracle::Tree(s) => write!(f, "{} tree", side(s)),
+            Oracle::Layers => f.write_str("merged tree against its layers"),
             Oracle::Lower => f.write_str("lower layers"),
             Oracle::CaseFile => f.write_str("case file"),
             Oracle::Ending => f.write_str("ending"),

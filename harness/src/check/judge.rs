@@ -2,6 +2,7 @@
 
 use super::compare::{Diff, IGNORED_XATTRS, Known};
 use super::divergence::{Divergence, Oracle, Place};
+use super::layers;
 use super::trees::{self, Late, TreeDiff};
 use crate::bytes::Bytes;
 use crate::case::Case;
@@ -19,6 +20,8 @@ pub struct Judgement {
     pub checked: usize,
     /// How many of them changed the upper layer or the work directory.
     pub changed: usize,
+    /// How many whole merged trees were compared with what their layers make.
+    pub resolved: usize,
     /// How often each clause fired, indexed by `Clause as usize`.
     pub fired: Vec<u32>,
 }
@@ -31,8 +34,15 @@ pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
     known.spans.push(trace.mounted);
     let mut judge =
         Judge { model: Model::new(case, context, fault), known, case, trace, checked: 0, changed: 0, late_at: None };
-    let divergence = judge.run().err().map(|d| *d);
-    Judgement { divergence, checked: judge.checked, changed: judge.changed, fired: judge.model.rules.fired().to_vec() }
+    let mut divergence = judge.run().err().map(|d| *d);
+    let (mut resolved, checked, changed) = (0, judge.checked, judge.changed);
+    // What a view shows after the upper changed behind the overlay's back is nobody's rule, and with a
+    // fault the model alone is on trial.
+    if divergence.is_none() && fault.is_none() {
+        let until = if judge.model.adrift { checked } else { usize::MAX };
+        (resolved, divergence) = layers::check(case, trace, until);
+    }
+    Judgement { divergence, checked, changed, resolved, fired: judge.model.rules.fired().to_vec() }
 }
 
 struct Judge<'a> {

@@ -8,6 +8,7 @@ mod compare;
 mod divergence;
 mod expect;
 mod judge;
+mod layers;
 mod trees;
 
 pub use compare::IGNORED_XATTRS;

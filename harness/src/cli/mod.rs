@@ -3,6 +3,7 @@
 mod campaign;
 mod doctor;
 mod replay;
+mod resolve;
 mod selftest;
 
 use std::process::ExitCode;
@@ -109,6 +110,9 @@ enum Command {
     /// Say what can be tested on this machine, and what to do about the rest.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorArgs),
+    /// Merge layers of this machine as they lie on disk, and compare a mount of them.
+    #[command(after_help = resolve::EXAMPLES)]
+    Resolve(resolve::ResolveArgs),
     /// Break every clause of the model in turn, and show that the campaign notices.
     #[command(after_help = selftest::EXAMPLES)]
     SelfTest(selftest::SelfTestArgs),
@@ -177,6 +181,7 @@ pub fn main() -> ExitCode {
             HELD
         }
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Resolve(args) => resolve::resolve(&args),
         Command::SelfTest(args) => selftest::self_test(&args),
     };
     ExitCode::from(status)

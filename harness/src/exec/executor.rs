@@ -182,6 +182,7 @@ impl Executor {
             mount_error: None,
             steps: Vec::new(),
             last: None,
+            lowers: Vec::new(),
             lower: LowerDigest::default(),
             end,
         })

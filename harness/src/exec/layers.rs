@@ -16,7 +16,7 @@ use crate::bytes::Bytes;
 use crate::case::{Layer, Node, NodeKind};
 use crate::errno::Errno;
 use crate::step::Device;
-use crate::trace::{FNV_START, Privilege};
+use crate::trace::{FNV_START, Privilege, TreeSeen};
 
 /// Makes the entries of `layer` in the empty directory `root`. Changes the current directory.
 pub(super) fn make(root: BorrowedFd<'_>, layer: &Layer, privilege: Privilege) -> Result<(), ExecError> {
@@ -48,8 +48,18 @@ pub(super) fn digest_detail(kernel: &str) -> Detail {
 /// A digest of all these lower layers, in order. Changes the current directory.
 pub(super) fn digest(looker: &mut Looker, lowers: &[OwnedFd], detail: Detail) -> Result<u64, ExecError> {
     lowers.iter().try_fold(FNV_START, |h, fd| {
-        Ok(digest_of(h, &looker.tree(fd.as_fd(), detail).doing("looking at a lower layer")?))
+        Ok(digest_of(h, &looker.tree(fd.as_fd(), detail).doing("looking at a lower layer")?, detail))
     })
+}
+
+/// These layers as they lie there, with everything. Changes the current directory.
+pub(super) fn read(looker: &mut Looker, layers: &[OwnedFd]) -> Result<Vec<TreeSeen>, ExecError> {
+    layers.iter().map(|fd| looker.tree(fd.as_fd(), Detail::ALL).doing("reading a layer")).collect()
+}
+
+/// What [`digest`] gives for layers that were read with everything.
+pub(super) fn digest_of_all(trees: &[TreeSeen], detail: Detail) -> u64 {
+    trees.iter().fold(FNV_START, |h, tree| digest_of(h, tree, detail))
 }
 
 fn explain(e: Errno, path: &[u8], node: &Node, privilege: Privilege) -> ExecError {

@@ -17,6 +17,7 @@
 //! | `target` | what can be mounted |
 //! | `run`, `observe` | the steps; the look at what they left |
 //! | [`examine`] | what this machine can do, and what to do about the rest |
+//! | `raw` | a directory of this machine, read as a layer |
 //! | `sys` | system calls, and all unsafe code |
 //!
 //! Nothing is left behind, whoever is killed. Mounts are detached or in a private namespace, and go
@@ -33,6 +34,7 @@ mod layers;
 mod observe;
 mod progress;
 mod protocol;
+mod raw;
 mod reaper;
 mod run;
 mod scratch;
@@ -44,4 +46,5 @@ mod worker;
 pub use config::{ObservePolicy, TargetSpec, WorkerConfig};
 pub use error::ExecError;
 pub use executor::Executor;
+pub use raw::read_tree;
 pub use worker::worker_entry;

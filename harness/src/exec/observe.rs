@@ -4,7 +4,7 @@
 //! last symlink is ever followed, so a hostile tree cannot lead a look anywhere else.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::sys;
 use crate::bytes::Bytes;
@@ -235,8 +235,8 @@ impl Looker {
         if kind != Kind::Dir {
             return Ok(());
         }
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOATIME;
-        let listing = sys::open(name, flags, 0).and_then(|fd| self.list(fd.as_raw_fd()).map(|list| (fd, list)));
+        let listing =
+            open_to_look(name, libc::O_DIRECTORY).and_then(|fd| self.list(fd.as_raw_fd()).map(|list| (fd, list)));
         let (fd, entries) = match listing {
             Ok(found) => found,
             Err(e) => {
@@ -271,8 +271,7 @@ impl Looker {
     }
 
     fn read_file(&mut self, name: &CStr, size: u64) -> Result<(), Errno> {
-        let flags = libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOATIME;
-        let fd = sys::open(name, flags, 0)?;
+        let fd = open_to_look(name, 0)?;
         let mut len = 0;
         // One byte more than stat said, so that the end shows at the first read.
         self.data.resize(size as usize + 1, 0);
@@ -294,6 +293,15 @@ impl Looker {
     }
 }
 
+/// Opens what is no symlink, fifo or device to read it. Only its owner may leave its access time alone.
+fn open_to_look(name: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
+    let flags = flags | libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    match sys::open(name, flags | libc::O_NOATIME, 0) {
+        Err(Errno::EPERM) => sys::open(name, flags, 0),
+        opened => opened,
+    }
+}
+
 /// A path for the kernel. NUL cannot be part of one.
 pub(super) fn c_path(path: &[u8]) -> Result<CString, Errno> {
     CString::new(path).map_err(|_| Errno::EINVAL)
@@ -301,7 +309,7 @@ pub(super) fn c_path(path: &[u8]) -> Result<CString, Errno> {
 
 /// A digest of a tree: everything but access times and device numbers, which say nothing about
 /// whether somebody wrote to it.
-pub(super) fn digest_of(start: u64, tree: &TreeSeen) -> u64 {
+pub(super) fn digest_of(start: u64, tree: &TreeSeen, detail: Detail) -> u64 {
     let mut h = start;
     let mut number = |n: u64| h = fnv1a(h, &n.to_le_bytes());
     for node in tree {
@@ -321,11 +329,12 @@ pub(super) fn digest_of(start: u64, tree: &TreeSeen) -> u64 {
                     number(t.sec as u64);
                     number(t.nsec.into());
                 }
-                for (name, value) in xattrs.iter().flatten() {
+                for (name, value) in xattrs.iter().flatten().filter(|_| detail.xattrs) {
                     number(fnv1a(FNV_START, name.as_slice()));
                     number(fnv1a(FNV_START, value.as_slice()));
                 }
                 number(match content {
+                    _ if !detail.content => 0,
                     Content::None => 0,
                     Content::Bytes(bytes) => fnv1a(FNV_START, bytes.as_slice()),
                     Content::Digest(digest) => *digest,

@@ -21,7 +21,7 @@ use crate::case::{Case, Layer};
 use crate::errno::Errno;
 use crate::step::{Actor, NewTime, On, Op, SLOTS, Slot, Special};
 use crate::trace::{
-    End, Environment, LowerDigest, MountError, Observation, Outcome, Span, StepTrace, Time, Trace, Value,
+    End, Environment, LowerDigest, MountError, Observation, Outcome, Span, StepTrace, Time, Trace, TreeSeen, Value,
 };
 
 /// Everything that outlives a case.
@@ -52,6 +52,8 @@ struct Stack {
     work_fd: OwnedFd,
     rotations: u32,
     digest: LowerDigest,
+    /// The former upper layer, as it was read when it became a lower one.
+    rotated: Option<TreeSeen>,
 }
 
 /// What a case holds open.
@@ -125,7 +127,7 @@ impl Runner {
         check_options(&case.options)?;
         announce(&self.page, number, Doing::Layers);
         let from = before();
-        let mut stack = self.make_stack(case)?;
+        let (mut stack, lowers) = self.make_stack(case)?;
         let setup = span_since(from);
         announce(&self.page, number, Doing::Mounting);
         let from = before();
@@ -142,6 +144,7 @@ impl Runner {
             mount_error,
             steps: Vec::with_capacity(case.steps.len()),
             last: None,
+            lowers,
             lower: stack.digest,
             end: End::Completed,
         });
@@ -384,7 +387,8 @@ impl Runner {
         Ok(Value::Unit)
     }
 
-    fn make_stack(&mut self, case: &Case) -> Result<Stack, ExecError> {
+    /// Makes the layers of a case, and reads the lower ones back.
+    fn make_stack(&mut self, case: &Case) -> Result<(Stack, Vec<TreeSeen>), ExecError> {
         let reaper = &self.reaper;
         let dir = self.scratch.case_dir(|old| reaper.bury(old))?;
         let mut lowers = Vec::new();
@@ -396,10 +400,16 @@ impl Runner {
         }
         let upper_fd = self.make_layer(&dir, "upper", &case.upper)?;
         let work_fd = new_dir(&dir.fd, "work")?;
-        let digest = layers::digest(&mut self.looker, &lower_fds, layers::digest_detail(&self.environment.kernel))?;
+        let trees = match self.target.has_upper() {
+            true => layers::read(&mut self.looker, &lower_fds)?,
+            false => Vec::new(),
+        };
+        let digest = layers::digest_of_all(&trees, layers::digest_detail(&self.environment.kernel));
         let digest = LowerDigest { before: digest, after: digest };
         let (upper, work) = ("upper".to_owned(), "work".to_owned());
-        Ok(Stack { dir, lowers, lower_fds, upper, upper_fd, work, work_fd, rotations: 0, digest })
+        let (rotations, rotated) = (0, None);
+        let stack = Stack { dir, lowers, lower_fds, upper, upper_fd, work, work_fd, rotations, digest, rotated };
+        Ok((stack, trees))
     }
 
     fn make_layer(&self, dir: &CaseDir, name: &str, layer: &Layer) -> Result<OwnedFd, ExecError> {
@@ -456,12 +466,10 @@ impl Runner {
             stack.lowers.insert(0, std::mem::replace(&mut stack.upper, upper));
             stack.lower_fds.insert(0, std::mem::replace(&mut stack.upper_fd, upper_fd));
             stack.work = work;
+            stack.rotated = layers::read(&mut self.looker, &stack.lower_fds[..1])?.pop();
             if stack.digest.before == stack.digest.after {
-                let digest = layers::digest(
-                    &mut self.looker,
-                    &stack.lower_fds,
-                    layers::digest_detail(&self.environment.kernel),
-                )?;
+                let detail = layers::digest_detail(&self.environment.kernel);
+                let digest = layers::digest(&mut self.looker, &stack.lower_fds, detail)?;
                 stack.digest = LowerDigest { before: digest, after: digest };
             }
         }
@@ -469,7 +477,7 @@ impl Runner {
     }
 
     /// Looks at merged, upper and work, at everything or at what suffices between two steps. The error is that of a root that cannot be entered.
-    fn look_at_all(&mut self, stack: &Stack, held: &Held, everything: bool) -> Result<Observation, Errno> {
+    fn look_at_all(&mut self, stack: &mut Stack, held: &Held, everything: bool) -> Result<Observation, Errno> {
         let mounted = held.mounted.as_ref().ok_or(Errno::ENOTCONN)?;
         let from = before();
         let detail = |usual| if everything { Detail::ALL } else { usual };
@@ -480,7 +488,7 @@ impl Runner {
             work = self.looker.tree(stack.work_fd.as_fd(), Detail::ATTRIBUTES)?;
         }
         sys::fchdir(mounted.root.as_fd())?;
-        Ok(Observation { span: span_since(from), merged, upper, work })
+        Ok(Observation { span: span_since(from), merged, upper, work, rotated: stack.rotated.take() })
     }
 }
 

@@ -2,12 +2,14 @@
 
 mod doctor;
 mod finding;
+mod resolved;
 mod rules;
 mod selftest;
 mod summary;
 
 pub use doctor::doctor;
 pub use finding::{finding, short};
+pub use resolved::resolved;
 pub use rules::rules;
 pub use selftest::self_test;
 pub use summary::{progress, summary};

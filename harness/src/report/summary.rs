@@ -98,5 +98,9 @@ fn write_head(out: &mut String, summary: &Summary) -> std::fmt::Result {
         "{:.1} % of steps mutating, {:.1} % changed the upper layer",
         share(stats.mutating),
         share(stats.changed)
-    )
+    )?;
+    if stats.resolved > 0 {
+        writeln!(out, "{} merged trees compared with what their layers make", stats.resolved)?;
+    }
+    Ok(())
 }

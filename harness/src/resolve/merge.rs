@@ -1,0 +1,230 @@
+//! From a stack of layers to the merged tree.
+
+use std::collections::BTreeSet;
+
+use super::layer::{At, LayerTree};
+use crate::bytes::Bytes;
+use crate::errno::Errno;
+use crate::trace::{Content, NodeSeen, Seen};
+
+/// How the layers were, or are to be, mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether redirects are followed; if not, a directory that has one cannot be entered.
+    pub follow_redirects: bool,
+}
+
+/// One place of the merged tree.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    /// Where.
+    pub path: Bytes,
+    /// What.
+    pub found: Found<'a>,
+}
+
+/// What the layers have at a place.
+#[derive(Clone, Debug)]
+pub enum Found<'a> {
+    /// A node, with the attributes of its top-most layer.
+    Node {
+        /// As it lies in that layer.
+        top: &'a Seen,
+        /// Which layers it comes from, top first, 0 being the first layer given.
+        layers: Vec<usize>,
+        /// Its data, where the layers tell.
+        data: Option<&'a Content>,
+        /// Whether its link count is that of its inode.
+        counts_links: bool,
+    },
+    /// Something that looking for gives an error.
+    Refused(Errno),
+    /// Nothing. A directory that lies in one layer alone may be listed as it lies there, and one without the
+    /// mark for xattr whiteouts lists those, so the name may be listed though nobody finds it.
+    Whiteout,
+    /// The layers could not be read here.
+    Unknown,
+}
+
+/// A place in a layer: which layer, which node.
+type Place = (usize, At);
+
+/// The merged tree of these layers, top-most first, in walking order.
+pub fn resolve<'a>(layers: &[LayerTree<'a>], rules: Rules) -> Vec<Entry<'a>> {
+    let mut resolver = Resolver { layers, rules, out: Vec::new() };
+    let roots: Vec<Place> = (0..layers.len()).filter(|&l| !layers[l].is_empty()).map(|l| (l, 0)).collect();
+    // The root of a layer merges whatever it carries.
+    resolver.directory(roots, Bytes::default());
+    resolver.out
+}
+
+struct Resolver<'a, 'l> {
+    layers: &'l [LayerTree<'a>],
+    rules: Rules,
+    out: Vec<Entry<'a>>,
+}
+
+/// What a search for a name finds.
+enum Search {
+    Stack(Vec<Place>),
+    Hidden,
+    Refused(Errno),
+}
+
+impl<'a> Resolver<'a, '_> {
+    /// Puts out a directory and all below it.
+    fn directory(&mut self, stack: Vec<Place>, path: Bytes) {
+        let Some(&(top, at)) = stack.first() else { return };
+        let Some(seen) = self.layers[top].seen(at) else { return self.put(path, Found::Unknown) };
+        let layers = stack.iter().map(|&(layer, _)| layer).collect();
+        self.put(path.clone(), Found::Node { top: seen, layers, data: None, counts_links: true });
+        let mut names: BTreeSet<&'a [u8]> = BTreeSet::new();
+        for &(layer, dir) in &stack {
+            let tree = &self.layers[layer];
+            if tree.node(dir).list_error.is_some() {
+                // Then nobody can say what is in it.
+                if let Some(last) = self.out.last_mut() {
+                    last.found = Found::Unknown;
+                }
+                return;
+            }
+            names.extend(tree.children(dir).iter().map(|&child| tree.name(child)));
+        }
+        for name in names {
+            let path = path.join(name);
+            match self.search(&stack, name) {
+                Search::Hidden => self.put(path, Found::Whiteout),
+                Search::Refused(errno) => self.put(path, Found::Refused(errno)),
+                Search::Stack(found) => {
+                    let (layer, at) = found[0];
+                    if self.layers[layer].is_dir(at) { self.directory(found, path) } else { self.leaf(&found, path) }
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, path: Bytes, found: Found<'a>) {
+        self.out.push(Entry { path, found });
+    }
+
+    /// Puts out what is no directory.
+    fn leaf(&mut self, stack: &[Place], path: Bytes) {
+        let (top, at) = stack[0];
+        let Some(seen) = self.layers[top].seen(at) else { return self.put(path, Found::Unknown) };
+        let data = stack.iter().find(|&&(layer, at)| !self.layers[layer].is_metacopy(at));
+        let data = data.and_then(|&(layer, at)| self.layers[layer].seen(at)).map(|s| &s.content);
+        let counts_links = !self.layers[top].has_own_link_count(at);
+        let layers = stack.iter().map(|&(layer, _)| layer).collect();
+        self.put(path, Found::Node { top: seen, layers, data, counts_links });
+    }
+
+    /// Looks for a name in a stack of directories, from the top down.
+    fn search(&self, stack: &[Place], name: &'a [u8]) -> Search {
+        let mut pool = stack.to_vec();
+        let mut name = Target::Name(name);
+        let mut found: Vec<Place> = Vec::new();
+        let mut is_dir = false;
+        let mut next = 0;
+        while let Some(&(layer, dir)) = pool.get(next) {
+            next += 1;
+            let tree = &self.layers[layer];
+            let (hit, stop) = match name {
+                Target::Name(name) => (tree.child(dir, name), false),
+                Target::Path(path) => self.walk(layer, path),
+            };
+            let Some(at) = hit else {
+                if stop {
+                    break;
+                }
+                continue;
+            };
+            if tree.is_whiteout(at) {
+                break;
+            }
+            if tree.seen(at).is_none() {
+                // Whatever it is, it hides what is below or merges with it: nobody can say.
+                found.truncate(0);
+                found.push((layer, at));
+                break;
+            }
+            if !tree.is_dir(at) {
+                if is_dir {
+                    break;
+                }
+                found.push((layer, at));
+                if !tree.is_metacopy(at) {
+                    break;
+                }
+            } else {
+                if !found.is_empty() && !is_dir {
+                    // The data of a file cannot be a directory.
+                    break;
+                }
+                is_dir = true;
+                found.push((layer, at));
+                // Marks are not read where nothing could lie below.
+                let last = match self.rules.follow_redirects {
+                    true => layer + 1 == self.layers.len(),
+                    false => next == pool.len(),
+                };
+                if last {
+                    continue;
+                }
+                if stop || tree.is_opaque(at) {
+                    break;
+                }
+            }
+            let Some(redirect) = tree.redirect(at) else { continue };
+            if !self.rules.follow_redirects {
+                return Search::Refused(Errno::EPERM);
+            }
+            match redirect.strip_prefix(b"/") {
+                Some(path) => {
+                    name = Target::Path(path);
+                    pool = (0..self.layers.len()).map(|l| (l, 0)).collect();
+                    next = layer + 1;
+                }
+                None => name = Target::Name(redirect),
+            }
+        }
+        if found.is_empty() { Search::Hidden } else { Search::Stack(found) }
+    }
+
+    /// Walks a path from the root of a layer: the node, and whether layers below are out of the question.
+    fn walk(&self, layer: usize, path: &[u8]) -> (Option<At>, bool) {
+        let tree = &self.layers[layer];
+        if tree.is_empty() {
+            return (None, false);
+        }
+        let (mut dir, mut stop) = (0, false);
+        let mut parts = path.split(|&b| b == b'/').filter(|p| !p.is_empty()).peekable();
+        while let Some(part) = parts.next() {
+            let Some(at) = tree.child(dir, part) else { return (None, stop) };
+            if parts.peek().is_none() {
+                return (Some(at), stop);
+            }
+            if tree.is_whiteout(at) || !tree.is_dir(at) {
+                return (None, true);
+            }
+            stop |= tree.is_opaque(at);
+            dir = at;
+        }
+        (None, stop)
+    }
+}
+
+/// What to look for in the next layer.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    /// A name in the directory of the stack.
+    Name(&'a [u8]),
+    /// A path from the root of the layer.
+    Path(&'a [u8]),
+}
+
+impl Entry<'_> {
+    /// Whether a node that was seen may stand at this place without being one.
+    pub(super) fn allows_ghost(&self, seen: &NodeSeen) -> bool {
+        matches!(self.found, Found::Whiteout) && seen.seen == Err(Errno::ENOENT)
+    }
+}
