@@ -4,7 +4,13 @@
 //! named composite: open, getdents to the end, close). An *environment* step is one of ours. Steps
 //! are total: any sequence is legal in any order, so deleting one never makes an invalid case.
 
+mod device;
+mod flags;
+
 use serde::{Deserialize, Serialize};
+
+pub use device::{Device, ForbiddenDevice, Special};
+pub use flags::{AtFlags, OpenFlags, RenameFlags, Whence, XattrFlags};
 
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -94,133 +100,6 @@ pub enum Expected {
     Errno(Errno),
 }
 
-/// Kind of node for `mknod`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Special {
-    /// A regular file (`S_IFREG`).
-    Regular,
-    /// A fifo.
-    Fifo,
-    /// A socket (a name only; nothing listens).
-    Socket,
-    /// A character device; only [`Device`]s of the harmless list.
-    Char(Device),
-    /// A block device; only [`Device`]s of the harmless list.
-    Block(Device),
-}
-
-/// A device number from the list of those that can do no harm: 1:3 (null), 1:5 (zero), 1:7 (full),
-/// 0:0, and 0:n which no driver owns.
-///
-/// The type cannot hold any other number, so no case, however it came to be, can name a real device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Device {
-    major: u32,
-    minor: u32,
-}
-
-/// A device number outside the harmless list.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("device {major}:{minor} is not on the harmless list (1:3, 1:5, 1:7, 0:0 to 0:255)")]
-pub struct ForbiddenDevice {
-    /// Its major number.
-    pub major: u32,
-    /// Its minor number.
-    pub minor: u32,
-}
-
-impl Device {
-    /// 0:0, which as a character device is the whiteout.
-    pub const WHITEOUT: Device = Device { major: 0, minor: 0 };
-    /// 1:3, `/dev/null`.
-    pub const NULL: Device = Device { major: 1, minor: 3 };
-    /// 1:5, `/dev/zero`.
-    pub const ZERO: Device = Device { major: 1, minor: 5 };
-    /// 1:7, `/dev/full`.
-    pub const FULL: Device = Device { major: 1, minor: 7 };
-
-    /// The device, if it is on the list.
-    pub fn new(major: u32, minor: u32) -> Result<Device, ForbiddenDevice> {
-        match (major, minor) {
-            (1, 3 | 5 | 7) | (0, 0..=255) => Ok(Device { major, minor }),
-            _ => Err(ForbiddenDevice { major, minor }),
-        }
-    }
-
-    /// Its major number.
-    pub fn major(self) -> u32 {
-        self.major
-    }
-
-    /// Its minor number.
-    pub fn minor(self) -> u32 {
-        self.minor
-    }
-}
-
-/// Reading goes through [`Device::new`]: no encoding can smuggle another number in.
-impl<'de> Deserialize<'de> for Device {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Raw {
-            major: u32,
-            minor: u32,
-        }
-        let raw = Raw::deserialize(d)?;
-        Device::new(raw.major, raw.minor).map_err(serde::de::Error::custom)
-    }
-}
-
-/// Flags of `open`, by their Linux bits (`libc::O_*`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct OpenFlags(pub i32);
-
-impl OpenFlags {
-    /// Every flag the case language knows, with its name. The access mode comes first.
-    pub const NAMES: &[(i32, &str)] = &[
-        (libc::O_CREAT, "O_CREAT"),
-        (libc::O_EXCL, "O_EXCL"),
-        (libc::O_TRUNC, "O_TRUNC"),
-        (libc::O_APPEND, "O_APPEND"),
-        (libc::O_DIRECTORY, "O_DIRECTORY"),
-        (libc::O_NOFOLLOW, "O_NOFOLLOW"),
-        (libc::O_NONBLOCK, "O_NONBLOCK"),
-    ];
-
-    /// Whether all bits of `bit` are set.
-    pub fn has(self, bit: i32) -> bool {
-        self.0 & bit == bit
-    }
-
-    /// Whether the descriptor may be read from.
-    pub fn reads(self) -> bool {
-        matches!(self.0 & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR)
-    }
-
-    /// Whether the descriptor may be written to.
-    pub fn writes(self) -> bool {
-        matches!(self.0 & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
-    }
-}
-
-/// Flags of `renameat2`, by their Linux bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RenameFlags(pub u32);
-
-impl RenameFlags {
-    /// Every flag with its name.
-    pub const NAMES: &[(u32, &str)] = &[
-        (libc::RENAME_NOREPLACE, "RENAME_NOREPLACE"),
-        (libc::RENAME_EXCHANGE, "RENAME_EXCHANGE"),
-        (libc::RENAME_WHITEOUT, "RENAME_WHITEOUT"),
-    ];
-
-    /// Whether `bit` is set.
-    pub fn has(self, bit: u32) -> bool {
-        self.0 & bit != 0
-    }
-}
-
 /// What an attribute or xattr call is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum On {
@@ -259,46 +138,6 @@ pub enum NewTime {
     Omit,
     /// This time.
     At(Time),
-}
-
-/// Where `lseek` counts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Whence {
-    /// `SEEK_SET`
-    Set,
-    /// `SEEK_CUR`
-    Cur,
-    /// `SEEK_END`
-    End,
-    /// `SEEK_DATA`
-    Data,
-    /// `SEEK_HOLE`
-    Hole,
-}
-
-impl Whence {
-    /// Every one with its name and number.
-    pub const NAMES: &[(Whence, &str, i32)] = &[
-        (Whence::Set, "SEEK_SET", libc::SEEK_SET),
-        (Whence::Cur, "SEEK_CUR", libc::SEEK_CUR),
-        (Whence::End, "SEEK_END", libc::SEEK_END),
-        (Whence::Data, "SEEK_DATA", libc::SEEK_DATA),
-        (Whence::Hole, "SEEK_HOLE", libc::SEEK_HOLE),
-    ];
-
-    /// Its number.
-    pub fn number(self) -> i32 {
-        Whence::NAMES.iter().find(|(w, _, _)| *w == self).map_or(libc::SEEK_SET, |(_, _, n)| *n)
-    }
-}
-
-/// Flags of `setxattr`, by their Linux bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct XattrFlags(pub i32);
-
-impl XattrFlags {
-    /// Every flag with its name.
-    pub const NAMES: &[(i32, &str)] = &[(libc::XATTR_CREATE, "XATTR_CREATE"), (libc::XATTR_REPLACE, "XATTR_REPLACE")];
 }
 
 /// What a step does. Paths are resolved from the merged root, which is also the root directory.
@@ -540,6 +379,76 @@ pub enum Op {
         /// 0 to 7.
         mode: u32,
     },
+    /// `readv SLOT [LEN ...]`: readv(2), a buffer for each length.
+    Readv {
+        /// The slot.
+        slot: Slot,
+        /// Sizes of the buffers.
+        lens: Vec<u32>,
+    },
+    /// `writev SLOT [DATA ...]`: writev(2).
+    Writev {
+        /// The slot.
+        slot: Slot,
+        /// What is written, one after the other.
+        parts: Vec<Bytes>,
+    },
+    /// `dup SLOT TO`: dup(2); if it succeeds, an open file already in the slot TO is closed.
+    Dup {
+        /// The slot.
+        slot: Slot,
+        /// Where the new descriptor goes.
+        to: Slot,
+    },
+    /// `faccessat2 PATH MODE [FLAGS]`: faccessat2(2).
+    Faccessat {
+        /// The file.
+        path: Bytes,
+        /// `R_OK`, `W_OK`, `X_OK` as octal digit.
+        mode: u32,
+        /// `AT_EACCESS`, `AT_SYMLINK_NOFOLLOW`.
+        flags: AtFlags,
+    },
+    /// `fchmodat2 PATH MODE [FLAGS]`: fchmodat2(2).
+    Fchmodat {
+        /// The file.
+        path: Bytes,
+        /// The new mode.
+        mode: u32,
+        /// `AT_SYMLINK_NOFOLLOW`.
+        flags: AtFlags,
+    },
+    /// `linkat OLD NEW [FLAGS]`: linkat(2).
+    Linkat {
+        /// The existing file.
+        old: Bytes,
+        /// The new name.
+        new: Bytes,
+        /// `AT_SYMLINK_FOLLOW`.
+        flags: AtFlags,
+    },
+    /// `flink SLOT NEW`: linkat(2) of the descriptor, with an empty path and AT_EMPTY_PATH.
+    Flink {
+        /// The slot.
+        slot: Slot,
+        /// The new name.
+        new: Bytes,
+    },
+    /// `statfs PATH`: statfs(2).
+    Statfs {
+        /// A file on the filesystem.
+        path: Bytes,
+    },
+    /// `fstatfs SLOT`: fstatfs(2).
+    Fstatfs {
+        /// The slot.
+        slot: Slot,
+    },
+    /// `syncfs SLOT`: syncfs(2).
+    Syncfs {
+        /// The slot.
+        slot: Slot,
+    },
     /// `umask MODE`: umask(2).
     Umask {
         /// The new mask.
@@ -592,6 +501,16 @@ impl Op {
             Op::ListXattr { on, .. } => on.name(["listxattr", "llistxattr", "flistxattr"]),
             Op::RemoveXattr { on, .. } => on.name(["removexattr", "lremovexattr", "fremovexattr"]),
             Op::Access { .. } => "access",
+            Op::Readv { .. } => "readv",
+            Op::Writev { .. } => "writev",
+            Op::Dup { .. } => "dup",
+            Op::Faccessat { .. } => "faccessat2",
+            Op::Fchmodat { .. } => "fchmodat2",
+            Op::Linkat { .. } => "linkat",
+            Op::Flink { .. } => "flink",
+            Op::Statfs { .. } => "statfs",
+            Op::Fstatfs { .. } => "fstatfs",
+            Op::Syncfs { .. } => "syncfs",
             Op::Umask { .. } => "umask",
             Op::Remount => "remount",
             Op::Rotate => "rotate",
@@ -647,6 +566,16 @@ impl Op {
         "lremovexattr",
         "fremovexattr",
         "access",
+        "readv",
+        "writev",
+        "dup",
+        "faccessat2",
+        "fchmodat2",
+        "linkat",
+        "flink",
+        "statfs",
+        "fstatfs",
+        "syncfs",
         "umask",
         "remount",
         "rotate",
@@ -679,7 +608,11 @@ impl Op {
             | Op::Chown { .. }
             | Op::Utimens { .. }
             | Op::SetXattr { .. }
-            | Op::RemoveXattr { .. } => true,
+            | Op::RemoveXattr { .. }
+            | Op::Writev { .. }
+            | Op::Fchmodat { .. }
+            | Op::Linkat { .. }
+            | Op::Flink { .. } => true,
             _ => false,
         }
     }
@@ -699,21 +632,26 @@ impl Op {
             | Op::Stat { path }
             | Op::Lstat { path }
             | Op::List { path }
-            | Op::Access { path, .. } => [Some(path), None],
+            | Op::Access { path, .. }
+            | Op::Faccessat { path, .. }
+            | Op::Fchmodat { path, .. }
+            | Op::Flink { new: path, .. }
+            | Op::Statfs { path } => [Some(path), None],
             Op::Chown { on, .. }
             | Op::Utimens { on, .. }
             | Op::SetXattr { on, .. }
             | Op::GetXattr { on, .. }
             | Op::ListXattr { on, .. }
             | Op::RemoveXattr { on, .. } => [on.path(), None],
-            Op::Link { old, new } | Op::Rename { old, new, .. } => [Some(old), Some(new)],
+            Op::Link { old, new } | Op::Rename { old, new, .. } | Op::Linkat { old, new, .. } => [Some(old), Some(new)],
             _ => [None, None],
         }
     }
 
-    /// The slot that the step names.
-    pub fn slot(&self) -> Option<Slot> {
+    /// The slots that the step names, in order, to change them.
+    pub fn slots_mut(&mut self) -> [Option<&mut Slot>; 2] {
         match self {
+            Op::Dup { slot, to } => [Some(slot), Some(to)],
             Op::Open { slot, .. }
             | Op::Close { slot }
             | Op::Read { slot, .. }
@@ -726,15 +664,25 @@ impl Op {
             | Op::Fsync { slot }
             | Op::Fdatasync { slot }
             | Op::Getdents { slot, .. }
-            | Op::Fchmod { slot, .. } => Some(*slot),
+            | Op::Fchmod { slot, .. }
+            | Op::Readv { slot, .. }
+            | Op::Writev { slot, .. }
+            | Op::Flink { slot, .. }
+            | Op::Fstatfs { slot }
+            | Op::Syncfs { slot } => [Some(slot), None],
             Op::Chown { on: On::Slot(slot), .. }
             | Op::Utimens { on: On::Slot(slot), .. }
             | Op::SetXattr { on: On::Slot(slot), .. }
             | Op::GetXattr { on: On::Slot(slot), .. }
             | Op::ListXattr { on: On::Slot(slot), .. }
-            | Op::RemoveXattr { on: On::Slot(slot), .. } => Some(*slot),
-            _ => None,
+            | Op::RemoveXattr { on: On::Slot(slot), .. } => [Some(slot), None],
+            _ => [None, None],
         }
+    }
+
+    /// The first slot that the step names.
+    pub fn slot(&self) -> Option<Slot> {
+        self.clone().slots_mut().into_iter().flatten().next().map(|slot| *slot)
     }
 }
 

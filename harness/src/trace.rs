@@ -197,6 +197,19 @@ pub enum Value {
     List(Vec<DirEntry>),
     /// Names of xattrs, sorted; private ones start with `@`.
     Names(Vec<Bytes>),
+    /// Facts of a filesystem.
+    Filesystem(StatFs),
+}
+
+/// What statfs(2) says that a rule speaks of; free space and identifiers are nobody's rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatFs {
+    /// Its type, `f_type`.
+    pub magic: u64,
+    /// Longest name in bytes, `f_namelen`.
+    pub name_max: u64,
+    /// `ST_RDONLY`: mounted read-only.
+    pub read_only: bool,
 }
 
 /// One directory entry as getdents64 gives it.

@@ -93,6 +93,7 @@ fn show_outcome(outcome: &Outcome) -> String {
         Outcome::Ok(Value::Count(n)) => n.to_string(),
         Outcome::Ok(Value::Bytes(b)) => b.quoted().to_string(),
         Outcome::Ok(Value::Stat(s)) => format!("{:?} {:04o}", s.kind, s.mode),
+        Outcome::Ok(Value::Filesystem(s)) => format!("a filesystem of type {:#x}", s.magic),
         Outcome::Ok(Value::Names(names)) => show_names(names.iter()),
         Outcome::Ok(Value::List(entries)) => show_names(entries.iter().map(|e| &e.name)),
     }

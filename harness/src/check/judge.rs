@@ -9,7 +9,7 @@ use crate::case::Case;
 use crate::model::look::Look;
 use crate::model::{Clause, Context, Model, Predicted, View};
 use crate::step::Op;
-use crate::trace::{DirEntry, End, Footprint, Observation, Outcome, Side, Span, StepTrace, Time, Trace, Value};
+use crate::trace::{DirEntry, End, Footprint, Observation, Outcome, Side, Span, StatFs, StepTrace, Time, Trace, Value};
 
 /// What judging a trace gives.
 #[derive(Clone, Debug)]
@@ -173,6 +173,13 @@ impl Judge<'_> {
                     return Ok(());
                 }
                 Err(Diff::new("names", format!("{names:?}"), format!("{seen:?}")))
+            }
+            (Predicted::Filesystem(facts), Value::Filesystem(seen)) if facts == seen => Ok(()),
+            (Predicted::Filesystem(facts), Value::Filesystem(seen)) => {
+                let show = |s: &StatFs| {
+                    format!("type {:#x}, names up to {} bytes, read-only: {}", s.magic, s.name_max, s.read_only)
+                };
+                Err(Diff::new("filesystem", show(facts), show(seen)))
             }
             (Predicted::List(listing), Value::List(seen)) => self.listing(listing, seen),
             (_, seen) => Err(Diff::new("value", "a value of the call's type", format!("{seen:?}"))),

@@ -296,7 +296,15 @@ impl Runner {
                 let got = sys::readlink(&c_path(path.as_slice())?, &mut self.buffer[..4096])?;
                 Ok(Value::Bytes(Bytes::from(&self.buffer[..got])))
             }
-            Op::Link { old, new } => sys::link(&c_path(old.as_slice())?, &c_path(new.as_slice())?).map(unit),
+            Op::Link { old, new } => {
+                sys::linkat(sys::CWD, &c_path(old.as_slice())?, &c_path(new.as_slice())?, 0).map(unit)
+            }
+            Op::Linkat { old, new, flags } => {
+                sys::linkat(sys::CWD, &c_path(old.as_slice())?, &c_path(new.as_slice())?, flags.0).map(unit)
+            }
+            Op::Flink { slot, new } => {
+                sys::linkat(number(slots, *slot), c"", &c_path(new.as_slice())?, libc::AT_EMPTY_PATH).map(unit)
+            }
             Op::Rename { old, new, flags } => {
                 sys::rename(&c_path(old.as_slice())?, &c_path(new.as_slice())?, flags.0).map(unit)
             }
@@ -371,6 +379,27 @@ impl Runner {
                 on_file(on, slots, |of| sys::remove_xattr(of, &name)).map(unit)
             }
             Op::Access { path, mode } => sys::access(&c_path(path.as_slice())?, *mode).map(unit),
+            Op::Readv { slot, lens } => {
+                let mut buffers: Vec<Vec<u8>> = lens.iter().map(|len| vec![0; *len as usize]).collect();
+                let got = sys::readv(number(slots, *slot), &mut buffers)?;
+                let mut all = buffers.concat();
+                all.truncate(got);
+                Ok(Value::Bytes(Bytes(all)))
+            }
+            Op::Writev { slot, parts } => {
+                let parts: Vec<&[u8]> = parts.iter().map(Bytes::as_slice).collect();
+                sys::writev(number(slots, *slot), &parts).map(Value::Count)
+            }
+            Op::Dup { slot, to } => {
+                let fd = sys::dup(number(slots, *slot))?;
+                *slots.get_mut(usize::from(*to)).ok_or(Errno::EBADF)? = Some(fd);
+                Ok(Value::Unit)
+            }
+            Op::Faccessat { path, mode, flags } => sys::faccessat(&c_path(path.as_slice())?, *mode, flags.0).map(unit),
+            Op::Fchmodat { path, mode, flags } => sys::fchmodat(&c_path(path.as_slice())?, *mode, flags.0).map(unit),
+            Op::Statfs { path } => sys::statfs(&c_path(path.as_slice())?).map(Value::Filesystem),
+            Op::Fstatfs { slot } => sys::fstatfs(number(slots, *slot)).map(Value::Filesystem),
+            Op::Syncfs { slot } => sys::syncfs(number(slots, *slot)).map(unit),
             Op::Umask { .. } | Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe => Ok(Value::Unit),
         }
     }

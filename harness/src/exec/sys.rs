@@ -18,7 +18,7 @@ use std::time::Duration;
 use libc::{c_int, c_long, c_uint};
 
 use crate::errno::Errno;
-use crate::trace::{Kind, Stat, Time};
+use crate::trace::{Kind, Stat, StatFs, Time};
 
 /// The current working directory as a place to start from.
 pub const CWD: RawFd = libc::AT_FDCWD;
@@ -103,10 +103,10 @@ pub fn readlink(path: &CStr, buffer: &mut [u8]) -> Result<usize, Errno> {
         .map(|n| n as usize)
 }
 
-/// linkat(2) from the current directory, without flags.
-pub fn link(old: &CStr, new: &CStr) -> Result<(), Errno> {
+/// linkat(2) to the current directory; `dir` is where `old` starts from.
+pub fn linkat(dir: RawFd, old: &CStr, new: &CStr, flags: c_int) -> Result<(), Errno> {
     // SAFETY: both paths are NUL-terminated and outlive the call.
-    checked(unsafe { libc::syscall(libc::SYS_linkat, CWD, old.as_ptr(), CWD, new.as_ptr(), 0) }).map(drop)
+    checked(unsafe { libc::syscall(libc::SYS_linkat, dir, old.as_ptr(), CWD, new.as_ptr(), flags) }).map(drop)
 }
 
 /// renameat2(2) from the current directory.
@@ -232,6 +232,70 @@ pub fn utimens(fd: RawFd, path: Option<&CStr>, times: [(i64, i64); 2], flags: c_
 pub fn access(path: &CStr, mode: c_uint) -> Result<(), Errno> {
     // SAFETY: the path is NUL-terminated and outlives the call.
     checked(unsafe { libc::syscall(libc::SYS_faccessat, CWD, path.as_ptr(), mode) }).map(drop)
+}
+
+/// faccessat2(2) from the current directory.
+pub fn faccessat(path: &CStr, mode: c_uint, flags: c_int) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_faccessat2, CWD, path.as_ptr(), mode, flags) }).map(drop)
+}
+
+/// fchmodat2(2) from the current directory.
+pub fn fchmodat(path: &CStr, mode: c_uint, flags: c_int) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_fchmodat2, CWD, path.as_ptr(), mode, flags) }).map(drop)
+}
+
+/// readv(2).
+pub fn readv(fd: RawFd, buffers: &mut [Vec<u8>]) -> Result<usize, Errno> {
+    let io: Vec<libc::iovec> =
+        buffers.iter_mut().map(|b| libc::iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() }).collect();
+    // SAFETY: pointers and lengths are those of live, writable buffers that nothing else refers to meanwhile.
+    checked(unsafe { libc::syscall(libc::SYS_readv, fd, io.as_ptr(), io.len()) }).map(|n| n as usize)
+}
+
+/// writev(2).
+pub fn writev(fd: RawFd, buffers: &[&[u8]]) -> Result<u64, Errno> {
+    let io: Vec<libc::iovec> =
+        buffers.iter().map(|b| libc::iovec { iov_base: b.as_ptr().cast_mut().cast(), iov_len: b.len() }).collect();
+    // SAFETY: pointers and lengths are those of live buffers, which the kernel only reads.
+    checked(unsafe { libc::syscall(libc::SYS_writev, fd, io.as_ptr(), io.len()) })
+}
+
+/// dup(2).
+pub fn dup(fd: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: takes a number only.
+    let fd = checked(unsafe { libc::syscall(libc::SYS_dup, fd) })?;
+    // SAFETY: the kernel has just made this descriptor and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// syncfs(2).
+pub fn syncfs(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes a number only.
+    checked(unsafe { libc::syscall(libc::SYS_syncfs, fd) }).map(drop)
+}
+
+/// statfs(2).
+pub fn statfs(path: &CStr) -> Result<StatFs, Errno> {
+    let mut out = MaybeUninit::<libc::statfs64>::zeroed();
+    // SAFETY: the path is NUL-terminated; `out` has room for one struct statfs.
+    checked(unsafe { libc::syscall(libc::SYS_statfs, path.as_ptr(), out.as_mut_ptr()) })?;
+    // SAFETY: all zeroes is a valid struct statfs, and the kernel has filled it in.
+    Ok(facts_of(&unsafe { out.assume_init() }))
+}
+
+/// fstatfs(2).
+pub fn fstatfs(fd: RawFd) -> Result<StatFs, Errno> {
+    let mut out = MaybeUninit::<libc::statfs64>::zeroed();
+    // SAFETY: `out` has room for one struct statfs.
+    checked(unsafe { libc::syscall(libc::SYS_fstatfs, fd, out.as_mut_ptr()) })?;
+    // SAFETY: all zeroes is a valid struct statfs, and the kernel has filled it in.
+    Ok(facts_of(&unsafe { out.assume_init() }))
+}
+
+fn facts_of(s: &libc::statfs64) -> StatFs {
+    StatFs { magic: s.f_type as u64, name_max: s.f_namelen as u64, read_only: s.f_flags as u64 & libc::ST_RDONLY != 0 }
 }
 
 /// umask(2); gives the former mask.

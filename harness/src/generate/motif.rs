@@ -8,7 +8,7 @@ use super::dice::Dice;
 use super::steps::{data, xattr_name};
 use super::world::World;
 use crate::bytes::Bytes;
-use crate::step::{Actor, NewTime, On, Op, RenameFlags, Special, Whence, XattrFlags};
+use crate::step::{Actor, AtFlags, NewTime, On, Op, RenameFlags, Special, Whence, XattrFlags};
 use crate::trace::Kind;
 
 /// Longest sequence of removals that empties a directory.
@@ -16,7 +16,7 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let ops = match dice.below(29) {
+    let ops = match dice.below(31) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -39,6 +39,8 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         21 => change_where_nothing_is(world, dice),
         22 => open_in_sticky(world, dice),
         23..=26 => return as_somebody(world, dice),
+        28 => share_a_position(world, dice),
+        29 => link_what_is_open(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -358,7 +360,12 @@ fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
     let fresh = dir.join(world.pool.name(dice).as_slice());
     let user = *dice.one(&[Actor::User, Actor::User, Actor::Other, Actor::Bare]);
     let (mut root, mut acts) = (Vec::new(), Vec::new());
-    match dice.below(7) {
+    match dice.below(8) {
+        7 => {
+            root.push(Op::Chmod { path: file.clone(), mode: *dice.one(&[0, 0o070]) });
+            let flags = AtFlags(*dice.one(&[libc::AT_EACCESS, libc::AT_EACCESS, 0]));
+            acts.push(Op::Faccessat { path: file, mode: 4, flags });
+        }
         0 => {
             root.push(Op::Chown { on: path(&file), uid: 1000, gid: *dice.one(&[3000, 1000, 1]) });
             acts.push(Op::Chmod { path: file, mode: *dice.one(&[0o2755, 0o2644]) });
@@ -475,6 +482,57 @@ fn file_to_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> V
     }
     ops.extend([Op::Rmdir { path: path.clone() }, Op::Lstat { path }]);
     ops
+}
+
+/// Reads and writes through two descriptors of one open file, in several buffers.
+fn share_a_position<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let flags = world.safe(libc::O_RDWR, dice);
+    vec![
+        Op::Open { slot: 4, path, flags, mode: 0 },
+        Op::Dup { slot: 4, to: 5 },
+        Op::Writev { slot: 4, parts: vec![Bytes::from("one"), data(dice)] },
+        Op::Writev { slot: 5, parts: vec![Bytes::from("two"), Bytes::from("three")] },
+        Op::Pread { slot: 4, len: 100, offset: 0 },
+        Op::Close { slot: 4 },
+        Op::Lseek { slot: 5, offset: 1, whence: Whence::Set },
+        Op::Readv { slot: 5, lens: vec![2, 0, 100] },
+    ]
+}
+
+/// Links a file from its descriptor, or through a symlink, with or without its first name.
+fn link_what_is_open<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let (new, other) = (world.absent(dice), world.absent(dice));
+    if dice.percent(30) {
+        let flags = AtFlags(*dice.one(&[libc::AT_SYMLINK_FOLLOW, libc::AT_SYMLINK_FOLLOW, 0]));
+        let chmod = AtFlags(libc::AT_SYMLINK_NOFOLLOW);
+        return vec![
+            Op::Symlink { target: super::layers::absolute(&path), path: other.clone() },
+            Op::Fchmodat { path: other.clone(), mode: 0o600, flags: chmod },
+            Op::Linkat { old: other, new: new.clone(), flags },
+            Op::Lstat { path: new },
+        ];
+    }
+    let flags = world.safe(*dice.one(&[libc::O_RDONLY, libc::O_RDWR]), dice);
+    let mut ops = vec![Op::Open { slot: 4, path: path.clone(), flags, mode: 0 }];
+    if dice.percent(50) {
+        ops.push(Op::Link { old: path.clone(), new: other.clone() });
+        if dice.percent(50) {
+            ops.push(Op::Unlink { path: other });
+        }
+    }
+    if dice.percent(60) {
+        ops.push(if dice.percent(70) { Op::Unlink { path } } else { move_over(path, world, dice) });
+    }
+    ops.extend([Op::Flink { slot: 4, new: new.clone() }, Op::Lstat { path: new }]);
+    ops
+}
+
+/// Moves another file over a path.
+fn move_over<A: Aim>(path: Bytes, world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
+    let from = file(world, dice).unwrap_or_else(|| path.clone());
+    mv(&from, &path, 0)
 }
 
 /// Mounts anew, looks, and changes what has by then become older.

@@ -9,7 +9,7 @@ use super::profile::Profile;
 use super::world::World;
 use crate::bytes::Bytes;
 use crate::case::Case;
-use crate::step::{Device, NewTime, On, Op, RenameFlags, Slot, Special, Whence, XattrFlags};
+use crate::step::{AtFlags, Device, NewTime, On, Op, RenameFlags, Slot, Special, Whence, XattrFlags};
 use crate::trace::{Kind, Privilege, Time};
 
 /// Percentage of calls that are meant to succeed; some of them fail all the same (EXDEV, ENOTEMPTY).
@@ -55,6 +55,13 @@ enum What {
     RemoveXattr,
     Access,
     Umask,
+    Vector,
+    Dup,
+    AccessAt,
+    ChmodAt,
+    LinkAt,
+    LinkSlot,
+    Filesystem,
 }
 
 /// How often each is drawn, out of their sum. A motif is several steps.
@@ -96,6 +103,13 @@ const WEIGHTS: &[(usize, What)] = &[
     (3, What::RemoveXattr),
     (1, What::Access),
     (1, What::Umask),
+    (2, What::Vector),
+    (1, What::Dup),
+    (1, What::AccessAt),
+    (1, What::ChmodAt),
+    (1, What::LinkAt),
+    (1, What::LinkSlot),
+    (1, What::Filesystem),
 ];
 
 /// Gives the case its steps.
@@ -207,7 +221,7 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             match open {
                 Some(slot) => Op::Ftruncate { slot, len: *dice.one(&[0, 1, 5, 5000, 20000]) },
                 None if dice.percent(85) => open_to_write(world, dice),
-                None => Op::Ftruncate { slot: any_slot(dice), len: *dice.one(&[0, 1, -1]) },
+                None => Op::Ftruncate { slot: slot(world, true, |_| true, dice), len: *dice.one(&[0, 1, -1]) },
             }
         }
         What::Sync => {
@@ -254,6 +268,50 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
         What::Access => {
             let path = place(world, aimed, |_| true, dice);
             Op::Access { path, mode: *dice.one(&[0, 1, 2, 4, 6, 7]) }
+        }
+        What::Vector if dice.percent(50) => {
+            let slot = slot(world, aimed, |kind| kind == Kind::File, dice);
+            Op::Readv { slot, lens: dice.one(&[&[1, 2, 100][..], &[0, 5], &[6000, 1], &[0], &[]]).to_vec() }
+        }
+        What::Vector => {
+            let open = if aimed { world.slot(|kind, flags| kind == Kind::File && flags.writes(), dice) } else { None };
+            let parts = (0..dice.below(4)).map(|_| data(dice)).collect();
+            match open {
+                Some(slot) => Op::Writev { slot, parts },
+                None if dice.percent(85) => open_to_write(world, dice),
+                None => Op::Writev { slot: any_slot(dice), parts },
+            }
+        }
+        What::Dup => Op::Dup { slot: slot(world, aimed, |_| true, dice), to: any_slot(dice) },
+        What::AccessAt => {
+            let path = place(world, aimed, |_| true, dice);
+            let known = libc::AT_EACCESS | libc::AT_SYMLINK_NOFOLLOW;
+            let flags = [0, libc::AT_EACCESS, libc::AT_SYMLINK_NOFOLLOW, known, libc::AT_SYMLINK_FOLLOW];
+            Op::Faccessat { path, mode: *dice.one(&[0, 1, 2, 4, 6]), flags: AtFlags(*dice.one(&flags)) }
+        }
+        What::ChmodAt => {
+            let follows = dice.percent(50);
+            let path = place(world, aimed, |kind| !follows || kind != Kind::Symlink, dice);
+            let flags = if follows { *dice.one(&[0, 0, 0, libc::AT_EACCESS]) } else { libc::AT_SYMLINK_NOFOLLOW };
+            Op::Fchmodat { path, mode: *dice.one(&[0o644, 0o755, 0o4755]), flags: AtFlags(flags) }
+        }
+        What::LinkAt => {
+            let old = place(world, aimed, |kind| kind != Kind::Dir, dice);
+            let flags = *dice.one(&[libc::AT_SYMLINK_FOLLOW, libc::AT_SYMLINK_FOLLOW, 0, libc::AT_SYMLINK_NOFOLLOW]);
+            Op::Linkat { old, new: free(world, aimed, dice), flags: AtFlags(flags) }
+        }
+        What::LinkSlot => match world.slot(|kind, _| kind != Kind::Dir || !aimed, dice) {
+            Some(slot) => Op::Flink { slot, new: free(world, aimed, dice) },
+            None if dice.percent(70) => open_to_write(world, dice),
+            None => Op::Flink { slot: any_slot(dice), new: free(world, aimed, dice) },
+        },
+        What::Filesystem => {
+            let slot = slot(world, aimed, |_| true, dice);
+            match dice.below(3) {
+                0 => Op::Statfs { path: place(world, aimed, |_| true, dice) },
+                1 => Op::Fstatfs { slot },
+                _ => Op::Syncfs { slot },
+            }
         }
         What::Umask => Op::Umask { mode: *dice.one(&[0, 0o22, 0o77, 0o777, 0o27]) },
     }

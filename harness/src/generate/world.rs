@@ -128,6 +128,10 @@ impl<'p, A: Aim> World<'p, A> {
                 self.flags[usize::from(*slot)] = *flags;
                 self.slots = self.aim.slots();
             }
+            Op::Dup { slot, to } => {
+                self.flags[usize::from(*to)] = self.flags[usize::from(*slot)];
+                self.slots = self.aim.slots();
+            }
             Op::Close { .. } | Op::Remount | Op::Rotate => self.slots = self.aim.slots(),
             _ => {}
         }

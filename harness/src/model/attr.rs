@@ -9,7 +9,7 @@ use super::permission::WRITE;
 use super::traits::SameSize;
 use super::value::Stamp;
 use crate::errno::Errno;
-use crate::step::{Actor, NewTime, On};
+use crate::step::{Actor, AtFlags, NewTime, On};
 use crate::trace::Kind;
 
 impl Model {
@@ -33,6 +33,26 @@ impl Model {
         self.disk.set_mode(&mut self.rules, ino, mode);
         self.copy_attr(id);
         Ok(())
+    }
+
+    pub(super) fn fchmodat(&mut self, path: &[u8], mode: u32, flags: AtFlags) -> Result<(), Errno> {
+        self.knows_flags(flags, libc::AT_SYMLINK_NOFOLLOW)?;
+        let id = self.walk_at(path, flags)?;
+        if self.kind_of(id) == Some(Kind::Symlink) {
+            return Err(self.refuse(Clause::VfsChmodLink, Errno::EOPNOTSUPP));
+        }
+        self.chmod(id, mode)
+    }
+
+    /// Refuses flags that a call does not know.
+    pub(super) fn knows_flags(&mut self, flags: AtFlags, known: i32) -> Result<(), Errno> {
+        if flags.0 & !known == 0 { Ok(()) } else { Err(self.refuse(Clause::VfsAtFlags, Errno::EINVAL)) }
+    }
+
+    /// Walks to what a call with AT_SYMLINK_NOFOLLOW or without is about.
+    fn walk_at(&mut self, path: &[u8], flags: AtFlags) -> Result<DentryId, Errno> {
+        let nofollow = flags.has(libc::AT_SYMLINK_NOFOLLOW) && self.rules.holds(Clause::VfsNoFollow);
+        self.walk(path, !nofollow)
     }
 
     pub(super) fn chown(&mut self, on: &On, uid: i64, gid: i64) -> Result<(), Errno> {
@@ -107,21 +127,26 @@ impl Model {
     }
 
     pub(super) fn access(&mut self, path: &[u8], mode: u32) -> Result<(), Errno> {
+        self.faccessat(path, mode, AtFlags::default())
+    }
+
+    pub(super) fn faccessat(&mut self, path: &[u8], mode: u32, flags: AtFlags) -> Result<(), Errno> {
         if mode & !0o7 != 0 {
             return Err(Errno::EINVAL);
         }
-        // access(2) asks for the real user, and gives root its capabilities back.
+        self.knows_flags(flags, libc::AT_EACCESS | libc::AT_SYMLINK_NOFOLLOW)?;
+        // It asks for the real user, and gives root its capabilities back.
         let caller = self.actor;
-        if caller == Actor::Bare {
+        if caller == Actor::Bare && flags.has(libc::AT_EACCESS) != self.rules.holds(Clause::VfsAccessEffective) {
             self.actor = Actor::Root;
         }
-        let asked = self.access_as(path, mode);
+        let asked = self.access_as(path, mode, flags);
         self.actor = caller;
         asked
     }
 
-    fn access_as(&mut self, path: &[u8], mode: u32) -> Result<(), Errno> {
-        let id = self.walk(path, true)?;
+    fn access_as(&mut self, path: &[u8], mode: u32, flags: AtFlags) -> Result<(), Errno> {
+        let id = self.walk_at(path, flags)?;
         let Some(node) = self.cache.at(id) else { return Err(Errno::ENOENT) };
         let both = node.mode & self.disk[node.real()].mode;
         // No mode bit stops root but a missing execute bit.

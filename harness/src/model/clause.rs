@@ -117,6 +117,17 @@ clauses! {
     VfsFtruncate = "VFS-15.ftruncate", Linux, "ftruncate of what is not a regular file open for writing is EINVAL.", "fs/open.c do_ftruncate";
     VfsSyncKind = "VFS-16.sync", Linux, "fsync of a fifo or device is EINVAL.", "fs/sync.c vfs_fsync_range";
     VfsGetdentsKind = "VFS-16.getdents", Linux, "getdents of what is no directory is ENOTDIR.", "fs/readdir.c iterate_dir";
+    VfsNoFollow = "VFS-05.nofollow", Contract, "With AT_SYMLINK_NOFOLLOW a call is about the symlink itself.", "fs/namei.c step_into";
+    VfsLinkFollow = "VFS-11.follow", Contract, "linkat with AT_SYMLINK_FOLLOW links what a symlink leads to.", "fs/namei.c do_linkat";
+    VfsLinkEmpty = "VFS-11.empty", Linux, "linkat of a descriptor (AT_EMPTY_PATH) by somebody without CAP_DAC_READ_SEARCH, and with other credentials than it was opened with, is ENOENT.", "fs/namei.c path_init, LOOKUP_LINKAT_EMPTY";
+    VfsLinkGone = "VFS-11.gone", Contract, "linkat of a descriptor whose file has no name left is ENOENT.", "fs/namei.c vfs_link";
+    VfsVector = "VFS-14.vector", Contract, "readv and writev take their buffers one after the other as if they were one.", "fs/read_write.c vfs_readv, vfs_writev";
+    FilDup = "VFS-14.dup", Contract, "Descriptors made by dup share their position.", "fs/file.c dup";
+    VfsAtFlags = "VFS-18.flags", Linux, "A flag that the call does not know is EINVAL before the path is walked.", "fs/open.c do_faccessat, fs/namei.c do_linkat";
+    VfsAccessEffective = "VFS-18.eaccess", Linux, "access asks for the real user, so that root without capabilities in effect has them; with AT_EACCESS it asks for the caller as it is.", "fs/open.c access_override_creds";
+    VfsChmodLink = "VFS-18.chmodlink", Linux, "Changing the mode of a symlink itself is EOPNOTSUPP, without copy-up.", "fs/attr.c notify_change";
+    StfType = "MNT-48.type", Linux, "statfs shows the type of overlayfs, whatever the layers lie on.", "super.c ovl_statfs";
+    StfNames = "MNT-48.names", Linux, "statfs shows the longest name that the layers' filesystem takes.", "super.c ovl_statfs";
     VfsMknodDevice = "VFS-19.mknod", Linux, "mknod of a device other than 0:0 needs CAP_MKNOD in the initial user namespace: EPERM (CRE-09).", "fs/namei.c vfs_mknod";
 
     // Permission: the caller's credentials against the overlay inode.

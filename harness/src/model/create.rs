@@ -5,9 +5,9 @@ use super::clause::Clause;
 use super::context::View;
 use super::copy_up::{Copy, TEMP};
 use super::disk::{Body, Ino, Owner, Swap, XattrValue};
-use super::overlay::{DentryId, Node, Pipe};
+use super::overlay::{DentryId, Node, NodeId, Pipe};
 use crate::errno::Errno;
-use crate::step::{Device, Special};
+use crate::step::{AtFlags, Device, Slot, Special};
 use crate::trace::Kind;
 
 /// What is put at a free name.
@@ -106,6 +106,28 @@ impl Model {
 
     pub(super) fn link(&mut self, old: &[u8], new: &[u8]) -> Result<(), Errno> {
         let old = self.walk(old, false)?;
+        self.link_dentry(old, new)
+    }
+
+    pub(super) fn linkat(&mut self, old: &[u8], new: &[u8], flags: AtFlags) -> Result<(), Errno> {
+        self.knows_flags(flags, libc::AT_SYMLINK_FOLLOW)?;
+        let follow = flags.has(libc::AT_SYMLINK_FOLLOW) && self.rules.holds(Clause::VfsLinkFollow);
+        let old = self.walk(old, follow)?;
+        self.link_dentry(old, new)
+    }
+
+    /// A link to what a descriptor is of (AT_EMPTY_PATH).
+    pub(super) fn flink(&mut self, slot: Slot, new: &[u8]) -> Result<(), Errno> {
+        let old = self.file(slot)?.dentry;
+        // Every change of ids or capabilities makes new credentials, so nobody else has those it was opened with.
+        if !self.actor.is_capable() {
+            return Err(self.refuse(Clause::VfsLinkEmpty, Errno::ENOENT));
+        }
+        self.link_dentry(old, new)
+    }
+
+    /// `do_linkat`, from an existing object on.
+    fn link_dentry(&mut self, old: DentryId, new: &[u8]) -> Result<(), Errno> {
         let id = self.walk_create(new, false)?;
         self.may_link(old)?;
         self.may_create(id)?;
@@ -114,6 +136,9 @@ impl Model {
         }
         if self.is_dir(old) {
             return Err(Errno::EISDIR);
+        }
+        if self.cache.at(old).is_some_and(|n| self.links_of(n) == 0) {
+            return Err(self.refuse(Clause::VfsLinkGone, Errno::ENOENT));
         }
         self.must_copy_up(old, Clause::CupLink)?;
         self.copy_up(old, Copy::Data)?;
@@ -126,9 +151,25 @@ impl Model {
             self.set_impure(dir);
         }
         self.put(id, New::Link(ino))?;
+        self.cache.node_mut(source).nlink += 1;
         // The kernel drops the new dentry: the next walk looks up its upper and finds its origin.
         self.cache.unhash(id);
         Ok(())
+    }
+
+    /// The links that the VFS counts: a name that was removed through the overlay is none.
+    fn links_of(&self, node: &Node) -> u32 {
+        if self.context.view == View::Plain { self.disk[node.real()].nlink } else { node.nlink }
+    }
+
+    /// A name of an object is gone: it has one link less, but at least one while another name of it is known
+    /// (`ovl_drop_nlink`).
+    pub(super) fn drop_link(&mut self, node: NodeId, name: DentryId) {
+        let alias = u32::from(self.cache.has_name_but(node, name));
+        let node = self.cache.node_mut(node);
+        if node.nlink > alias {
+            node.nlink -= 1;
+        }
     }
 
     /// Fires `clause`, which demands the copy-up, if the object is still to be copied up. With the
@@ -147,6 +188,8 @@ impl Model {
         let is_dir = matches!(&new, New::Object(Body::Dir(_), _));
         let is_link = matches!(&new, New::Link(_));
         let too_long = matches!(&new, New::Object(Body::Symlink(to), _) if to.len() >= self.disk.traits.symlink_limit);
+        // The upper filesystem links nothing that has no name there.
+        let gone = matches!(&new, New::Link(ino) if self.disk[*ino].nlink == 0);
         let ino;
         if !over_whiteout {
             if self.disk.child(upper_dir, &name).is_some() {
@@ -154,6 +197,9 @@ impl Model {
             }
             if too_long {
                 return Err(Errno::ENAMETOOLONG);
+            }
+            if gone {
+                return Err(Errno::ENOENT);
             }
             ino = match new {
                 New::Object(body, owner) => self.disk.create(&mut self.rules, upper_dir, &name, body, owner),
@@ -176,6 +222,9 @@ impl Model {
             }
             if too_long {
                 return Err(Errno::ENAMETOOLONG);
+            }
+            if gone {
+                return Err(Errno::ENOENT);
             }
             let work = self.work;
             ino = match new {
@@ -219,6 +268,7 @@ impl Model {
             snapshot: Default::default(),
             key: Some(ino),
             dead: false,
+            nlink: 1,
             refs: 0,
             pipe: Pipe::default(),
         };

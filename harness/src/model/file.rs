@@ -41,14 +41,35 @@ impl Model {
     pub(super) fn open(&mut self, slot: Slot, path: &[u8], flags: OpenFlags, mode: u32) -> Result<(), Errno> {
         self.close_slot(slot);
         let file = self.open_path(path, flags, mode)?;
+        self.hold(&file);
+        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
+            *place = Some(Rc::new(RefCell::new(file)));
+        }
+        Ok(())
+    }
+
+    /// What an open file holds: its dentry, and its end of a fifo.
+    fn hold(&mut self, file: &OpenFile) {
         self.cache.pin(file.dentry);
         if let Some(node) = self.cache.dentry(file.dentry).node {
             let pipe = &mut self.cache.node_mut(node).pipe;
-            pipe.readers += u32::from(flags.reads());
-            pipe.writers += u32::from(flags.writes());
+            pipe.readers += u32::from(file.flags.reads());
+            pipe.writers += u32::from(file.flags.writes());
         }
-        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
-            *place = Some(file);
+    }
+
+    /// Another descriptor of the same open file.
+    pub(super) fn dup(&mut self, slot: Slot, to: Slot) -> Result<(), Errno> {
+        let file = self.file(slot)?;
+        let Some(Some(open)) = self.slots.get(usize::from(slot)) else { return Err(Errno::EBADF) };
+        let mut shared = open.clone();
+        if !self.rules.holds(Clause::FilDup) {
+            self.hold(&file);
+            shared = Rc::new(RefCell::new(file));
+        }
+        self.close_slot(to);
+        if let Some(place) = self.slots.get_mut(usize::from(to)) {
+            *place = Some(shared);
         }
         Ok(())
     }
@@ -202,13 +223,15 @@ impl Model {
 
     /// Inodes of the disk that open descriptors keep in being, named or not.
     pub(crate) fn held_inodes(&self) -> Vec<Ino> {
-        let nodes = self.slots.iter().flatten().filter_map(|file| self.cache.at(file.dentry));
+        let nodes = self.slots.iter().flatten().filter_map(|file| self.cache.at(file.borrow().dentry));
         nodes.flat_map(|n| n.upper.into_iter().chain(n.lowers.iter().map(|l| l.1))).collect()
     }
 
     /// Closes what is in a slot, if anything.
     pub(super) fn close_slot(&mut self, slot: Slot) {
         let Some(file) = self.slots.get_mut(usize::from(slot)).and_then(Option::take) else { return };
+        // Another descriptor may still be open on it.
+        let Ok(file) = Rc::try_unwrap(file).map(RefCell::into_inner) else { return };
         if let Some(node) = self.cache.dentry(file.dentry).node {
             let pipe = &mut self.cache.node_mut(node).pipe;
             pipe.readers -= u32::from(file.flags.reads());
@@ -237,7 +260,7 @@ impl Model {
     pub(super) fn file(&mut self, slot: Slot) -> Result<OpenFile, Errno> {
         match self.slots.get(usize::from(slot)) {
             Some(Some(file)) => {
-                let file = file.clone();
+                let file = file.borrow().clone();
                 if !self.cache.dentry(file.dentry).hashed && !self.rules.holds(Clause::FilOrphan) {
                     return Err(Errno::ESTALE);
                 }
@@ -247,18 +270,21 @@ impl Model {
         }
     }
 
+    /// Changes the state of the open file in a slot.
+    pub(super) fn change_file(&mut self, slot: Slot, change: impl FnOnce(&mut OpenFile)) {
+        if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
+            change(&mut file.borrow_mut());
+        }
+    }
+
     fn advance(&mut self, slot: Slot, to: u64) {
         if self.rules.holds(Clause::VfsReadPosition) {
-            if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
-                file.position = to;
-            }
+            self.set_position(slot, to);
         }
     }
 
     pub(super) fn set_position(&mut self, slot: Slot, to: u64) {
-        if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
-            file.position = to;
-        }
+        self.change_file(slot, |file| file.position = to);
     }
 
     /// Reads at `at`, or at the position and moves it.

@@ -9,6 +9,7 @@ use super::clause::Clause;
 use super::context::View;
 use super::disk::{Body, PAGE};
 use super::overlay::Snapshot;
+use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::step::{Slot, Whence};
 use crate::trace::Kind;
@@ -40,6 +41,30 @@ impl Model {
         self.write_at(slot, data, Some(offset as u64))
     }
 
+    /// Reads into several buffers; into none at all, or empty ones, nothing is read of anything.
+    pub(super) fn readv(&mut self, slot: Slot, lens: &[u32]) -> Result<Vec<u8>, Errno> {
+        let total = lens.iter().sum::<u32>();
+        let len = if self.rules.holds(Clause::VfsVector) { total } else { lens.first().map_or(0, |first| first / 2) };
+        if total > 0 {
+            return self.read_at(slot, len, None);
+        }
+        if self.file(slot)?.flags.reads() { Ok(Vec::new()) } else { Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF)) }
+    }
+
+    /// Writes several buffers, one after the other.
+    pub(super) fn writev(&mut self, slot: Slot, parts: &[Bytes]) -> Result<u64, Errno> {
+        let holds = self.rules.holds(Clause::VfsVector);
+        let mut parts: Vec<&Bytes> = parts.iter().collect();
+        if !holds {
+            parts.reverse();
+        }
+        let data: Vec<u8> = parts.iter().flat_map(|part| part.0.iter().copied()).collect();
+        if !data.is_empty() {
+            return self.write_at(slot, &data, None);
+        }
+        if self.file(slot)?.flags.writes() { Ok(0) } else { Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF)) }
+    }
+
     /// The new position; `None` for what no rule says (positions in a directory but its start).
     pub(super) fn lseek(&mut self, slot: Slot, offset: i64, whence: Whence) -> Result<Option<u64>, Errno> {
         let file = self.file(slot)?;
@@ -51,11 +76,11 @@ impl Model {
                     // Positions in a directory are its filesystem's business.
                     let far = self.disk.traits.ends_far && self.cache.at(file.dentry).is_some_and(|n| n.lists_real());
                     let arrivals = self.disk.arrivals;
-                    if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
+                    self.change_file(slot, |file| {
                         file.lost = true;
                         file.arrivals = arrivals;
                         file.at_far_end = if far { None } else { file.at_far_end };
-                    }
+                    });
                     return Ok(None);
                 }
                 if self.rules.holds(Clause::DirRewind) {
@@ -171,9 +196,7 @@ impl Model {
         } else {
             self.set_listed(slot, None);
             let far = self.disk.traits.ends_far;
-            if let Some(Some(open)) = self.slots.get_mut(usize::from(slot)) {
-                open.at_far_end = if file.lost && far { None } else { Some(far) };
-            }
+            self.change_file(slot, |open| open.at_far_end = if file.lost && far { None } else { Some(far) });
             let mut listing = self.list_real(file.dentry);
             if let Some(real) = self.cache.at(file.dentry).map(|n| n.real()) {
                 listing.retain(|(name, ..)| !self.disk.came_after(real, name, file.arrivals));
@@ -184,25 +207,25 @@ impl Model {
     }
 
     fn set_listed(&mut self, slot: Slot, snapshot: Option<Rc<RefCell<Snapshot>>>) {
-        if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
+        self.change_file(slot, |file| {
             file.listed = true;
             file.snapshot = snapshot;
-        }
+        });
     }
 
     fn rewind(&mut self, slot: Slot) {
         let arrivals = self.disk.arrivals;
-        if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
+        self.change_file(slot, |file| {
             (file.listed, file.lost) = (false, false);
             file.at_far_end = Some(false);
             file.arrivals = arrivals;
-        }
+        });
     }
 
     /// Whether a slot holds a directory at a position that no rule says anything about, but that a read may
     /// be refused for.
     pub(super) fn is_somewhere(&self, slot: Slot) -> bool {
-        matches!(self.slots.get(usize::from(slot)), Some(Some(file)) if file.at_far_end.is_none())
+        matches!(self.slots.get(usize::from(slot)), Some(Some(file)) if file.borrow().at_far_end.is_none())
     }
 
     /// Whether writing to a fifo dates its inode: through an overlay it does not.

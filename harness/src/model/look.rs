@@ -2,13 +2,17 @@
 
 use super::Model;
 use super::clause::Clause;
+use super::context::View;
 use super::disk::Ino;
 use super::lookup::NAME_MAX;
 use super::overlay::{DentryId, NodeId};
 use super::permission::READ;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
-use crate::trace::Kind;
+use crate::trace::{Kind, StatFs};
+
+/// `f_type` of an overlay (`linux/magic.h`).
+const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
 
 /// What a look at one place finds: attributes of `attributes`, except where they are the view's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +79,15 @@ impl Model {
     pub(super) fn stat(&mut self, path: &[u8], follow: bool) -> Result<Look, Errno> {
         let id = self.walk(path, follow)?;
         self.look(id)
+    }
+
+    /// What statfs says of the mount (`ovl_statfs`).
+    pub(super) fn statfs(&mut self) -> StatFs {
+        let overlay = self.context.view == View::Overlay;
+        let magic =
+            if overlay && self.rules.holds(Clause::StfType) { OVERLAYFS_SUPER_MAGIC } else { self.disk.traits.magic };
+        let name_max = if self.rules.holds(Clause::StfNames) { NAME_MAX as u64 } else { 0 };
+        StatFs { magic, name_max, read_only: false }
     }
 
     pub(super) fn readlink(&mut self, path: &[u8]) -> Result<Bytes, Errno> {

@@ -188,6 +188,8 @@ impl Model {
         let impure =
             overlay && upper.is_some_and(|u| is_dir && self.disk[u].xattr("@impure") == Some(&XattrValue::known("y")));
         let mode = self.disk[real].mode;
+        // A lower hard link that copy-up will break is an inode by itself.
+        let nlink = if upper.is_some() || by_lower { self.disk[real].nlink } else { 1 };
         self.cache.add_node(Node {
             kind,
             mode,
@@ -202,6 +204,7 @@ impl Model {
             snapshot: Default::default(),
             key,
             dead: false,
+            nlink,
             refs: 0,
             pipe: Pipe::default(),
         })

@@ -48,6 +48,9 @@ mod xattr;
 pub use clause::{CLAUSES, Clause, Level, Rules};
 pub use context::{Context, View};
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use crate::bytes::Bytes;
 use crate::case::Case;
 use crate::errno::Errno;
@@ -58,6 +61,8 @@ use look::Look;
 use overlay::Cache;
 use readdir::Listing;
 use value::{Spans, Stamp};
+
+use crate::trace::StatFs;
 
 /// What the model says a call returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +79,8 @@ pub enum Predicted {
     List(Listing),
     /// Success with names of xattrs.
     Names(Vec<Bytes>),
+    /// Success with facts of the filesystem.
+    Filesystem(StatFs),
     /// No rule says what.
     Unspecified,
 }
@@ -96,7 +103,7 @@ pub struct Model {
     /// `work` in it.
     work: Ino,
     cache: Cache,
-    slots: [Option<OpenFile>; SLOTS],
+    slots: [Option<Rc<RefCell<OpenFile>>>; SLOTS],
     uuids: u32,
     umask: u32,
     /// The upper was changed behind the overlay's own back (FIL-11.rename): what it shows from now on is
@@ -203,6 +210,26 @@ impl Model {
             }),
             Op::RemoveXattr { on, name } => unit(self.remove_xattr(on, name)),
             Op::Access { path, mode } => unit(self.access(path, *mode)),
+            Op::Readv { slot, .. } if self.is_somewhere(*slot) => Ok(Predicted::Unspecified),
+            Op::Readv { slot, lens } => self.readv(*slot, lens).map(|d| Predicted::Bytes(Bytes(d))),
+            Op::Writev { slot, parts } => self.writev(*slot, parts).map(Predicted::Count),
+            Op::Dup { slot, to } => unit(self.dup(*slot, *to)),
+            Op::Faccessat { path, mode, flags } => unit(self.faccessat(path, *mode, *flags)),
+            Op::Fchmodat { path, mode, flags } => unit(self.fchmodat(path, *mode, *flags)),
+            Op::Linkat { old, new, flags } => unit(self.linkat(old, new, *flags)),
+            Op::Flink { slot, new } => unit(self.flink(*slot, new)),
+            Op::Statfs { path } => {
+                self.walk(path, true)?;
+                Ok(Predicted::Filesystem(self.statfs()))
+            }
+            Op::Fstatfs { slot } => {
+                self.file(*slot)?;
+                Ok(Predicted::Filesystem(self.statfs()))
+            }
+            Op::Syncfs { slot } => {
+                self.file(*slot)?;
+                Ok(Predicted::Unit)
+            }
             Op::Umask { mode } => {
                 let old = std::mem::replace(&mut self.umask, mode & 0o777);
                 Ok(Predicted::Count(u64::from(old)))

@@ -94,6 +94,7 @@ impl Model {
             snapshot: Default::default(),
             key: None,
             dead: false,
+            nlink: 1,
             refs: 0,
             pipe: Pipe::default(),
         });

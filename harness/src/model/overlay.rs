@@ -70,6 +70,9 @@ pub struct Node {
     pub key: Option<Ino>,
     /// `S_DEAD`: a directory that was removed.
     pub dead: bool,
+    /// `i_nlink`: the real inode's links when this was made, and what the overlay did to them since. What is
+    /// no directory cannot be linked when there is none left.
+    pub nlink: u32,
     /// How many dentries have it.
     pub refs: u32,
     /// Pipe of an open fifo.
@@ -280,6 +283,11 @@ impl Cache {
     fn is_above(&self, id: DentryId, dentry: &Dentry) -> bool {
         dentry.node == self.dentries[id].node && dentry.name == self.dentries[id].name
             || self.is_ancestor(id, dentry.parent)
+    }
+
+    /// Whether another name of a node than this one is known.
+    pub fn has_name_but(&self, node: NodeId, name: DentryId) -> bool {
+        self.dentries.iter().enumerate().any(|(other, d)| other != name && d.hashed && d.node == Some(node))
     }
 
     /// Holds a dentry for a descriptor.

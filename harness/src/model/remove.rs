@@ -70,6 +70,7 @@ impl Model {
     /// `ovl_do_remove`, of a positive dentry.
     fn remove(&mut self, id: DentryId) -> Result<(), Errno> {
         let is_dir = self.is_dir(id);
+        let node = self.cache.dentry(id).node;
         let covers = self.lower_positive(id);
         let mut whiteouts = Vec::new();
         if is_dir && (covers || !self.is_pure_upper(id)) {
@@ -108,6 +109,9 @@ impl Model {
         };
         if let (true, true, Some(node)) = (is_dir, result.is_ok(), self.cache.dentry(id).node) {
             self.cache.node_mut(node).dead = true;
+        }
+        if let (false, true, Some(node)) = (is_dir, result.is_ok(), node) {
+            self.drop_link(node, id);
         }
         if self.cache.at(id).is_some_and(|n| n.upper.is_some()) {
             self.copy_attr(id);

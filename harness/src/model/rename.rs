@@ -172,6 +172,9 @@ impl Model {
             if let (true, Some(node)) = (new_is_dir, self.cache.dentry(new).node) {
                 self.cache.node_mut(node).dead = true;
             }
+            if let (false, Some(node)) = (new_is_dir, self.cache.dentry(new).node) {
+                self.drop_link(node, new);
+            }
             self.cache.rename(old, new);
         }
         Ok(())

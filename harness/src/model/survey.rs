@@ -18,7 +18,7 @@ impl Model {
 
     /// What the open slots hold.
     pub fn open_kinds(&self) -> [Option<Kind>; SLOTS] {
-        std::array::from_fn(|slot| self.slots[slot].as_ref().and_then(|f| self.kind_of(f.dentry)))
+        std::array::from_fn(|slot| self.slots[slot].as_ref().and_then(|f| self.kind_of(f.borrow().dentry)))
     }
 
     /// Every visible path below a stack of directories, merged from the disk as it lies there.

@@ -18,6 +18,8 @@ pub enum SameSize {
 /// What a filesystem does its own way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traits {
+    /// `f_type` of statfs(2) (`linux/magic.h`).
+    pub magic: u64,
     /// A directory has two links and one for each subdirectory; else it has one
     /// (`btrfs_create_new_inode`, `btrfs_add_link`).
     pub counts_subdirectories: bool,
@@ -68,6 +70,7 @@ impl Traits {
     /// The traits of a filesystem in a kernel of this version.
     pub fn of(filesystem: Filesystem, kernel: (u32, u32)) -> Traits {
         let tmpfs = Traits {
+            magic: 0x0102_1994,
             counts_subdirectories: true,
             same_size: SameSize::Stored,
             ignores_empty_truncate: false,
@@ -88,6 +91,7 @@ impl Traits {
         match filesystem {
             Filesystem::Tmpfs => tmpfs,
             Filesystem::Ext4 => Traits {
+                magic: 0xef53,
                 same_size: SameSize::Always,
                 reuses_numbers: true,
                 dates_same_xattr: false,
@@ -96,6 +100,7 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Xfs => Traits {
+                magic: 0x5846_5342,
                 same_size: SameSize::Never,
                 ignores_empty_truncate: true,
                 reuses_numbers: true,
@@ -107,6 +112,7 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Btrfs => Traits {
+                magic: 0x9123_683e,
                 counts_subdirectories: false,
                 same_size: SameSize::Never,
                 clones: true,

@@ -106,7 +106,11 @@ pub(super) fn paths_mut(op: &mut Op, mut change: impl FnMut(&mut Bytes)) {
         | Op::Stat { path }
         | Op::Lstat { path }
         | Op::List { path }
-        | Op::Access { path, .. } => change(path),
+        | Op::Access { path, .. }
+        | Op::Faccessat { path, .. }
+        | Op::Fchmodat { path, .. }
+        | Op::Flink { new: path, .. }
+        | Op::Statfs { path } => change(path),
         Op::Chown { on, .. }
         | Op::Utimens { on, .. }
         | Op::SetXattr { on, .. }
@@ -116,7 +120,7 @@ pub(super) fn paths_mut(op: &mut Op, mut change: impl FnMut(&mut Bytes)) {
             On::Path(path) | On::Link(path) => change(path),
             On::Slot(_) => {}
         },
-        Op::Link { old, new } | Op::Rename { old, new, .. } => {
+        Op::Link { old, new } | Op::Rename { old, new, .. } | Op::Linkat { old, new, .. } => {
             change(old);
             change(new);
         }
@@ -132,6 +136,11 @@ pub(super) fn paths_mut(op: &mut Op, mut change: impl FnMut(&mut Bytes)) {
         | Op::Fdatasync { .. }
         | Op::Getdents { .. }
         | Op::Fchmod { .. }
+        | Op::Readv { .. }
+        | Op::Writev { .. }
+        | Op::Dup { .. }
+        | Op::Fstatfs { .. }
+        | Op::Syncfs { .. }
         | Op::Umask { .. }
         | Op::Remount
         | Op::Rotate
@@ -271,6 +280,13 @@ fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
                 *target = Bytes::from("a");
             }
         }),
+        Op::Readv { lens, .. } => out.push(Op::Read { slot: op.slot().unwrap_or(0), len: lens.iter().sum() }),
+        Op::Writev { slot, parts } => {
+            out.push(Op::Write { slot: *slot, data: Bytes(parts.iter().flat_map(|p| p.0.clone()).collect()) });
+        }
+        Op::Faccessat { path, mode, .. } => out.push(Op::Access { path: path.clone(), mode: *mode }),
+        Op::Fchmodat { path, mode, .. } => out.push(Op::Chmod { path: path.clone(), mode: *mode }),
+        Op::Linkat { old, new, .. } => out.push(Op::Link { old: old.clone(), new: new.clone() }),
         Op::Rename { flags, .. } => {
             let fewer = RenameFlags::NAMES.iter().filter(|(bit, _)| flags.has(*bit)).map(|(bit, _)| flags.0 & !bit);
             for bits in [0].into_iter().chain(fewer) {

@@ -78,12 +78,7 @@ pub(super) fn renumber(case: &Case, at: usize) -> Option<Case> {
     let mut numbers: BTreeMap<Slot, Slot> = BTreeMap::new();
     let mut out = case.clone();
     for step in &mut out.steps {
-        if let Op::Open { slot, .. }
-        | Op::Close { slot }
-        | Op::Read { slot, .. }
-        | Op::Write { slot, .. }
-        | Op::Fstat { slot } = &mut step.op
-        {
+        for slot in step.op.slots_mut().into_iter().flatten() {
             let next = numbers.values().max().map_or(0, |highest| highest + 1);
             *slot = *numbers.entry(*slot).or_insert(next);
         }

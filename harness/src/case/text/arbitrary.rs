@@ -12,7 +12,7 @@ use crate::bytes::Bytes;
 use crate::case::{Case, Entry, ExpectedEntry, ExpectedKind, ExpectedTree, Layer, MAX_LOWERS, Node, NodeKind};
 use crate::errno::Errno;
 use crate::step::{
-    Actor, Device, Expected, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS, Special, Step, Whence, XattrFlags,
+    Actor, AtFlags, Device, Expected, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS, Special, Step, Whence, XattrFlags,
 };
 use crate::trace::{Side, Time};
 
@@ -196,6 +196,11 @@ fn open_flags() -> impl Strategy<Value = OpenFlags> {
     })
 }
 
+fn at_flags(bits: u32) -> AtFlags {
+    let named = AtFlags::NAMES.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0);
+    AtFlags(named.fold(0, |flags, (_, (bit, _))| flags | bit))
+}
+
 /// What an attribute call of this name is about.
 fn on(name: &str, path: Bytes, slot: u8) -> On {
     match name.as_bytes()[0] {
@@ -248,6 +253,16 @@ fn op() -> impl Strategy<Value = Op> {
             "getdents" => Op::Getdents { slot, size: 280 + count % 70_000 },
             "fchmod" => Op::Fchmod { slot, mode },
             "access" => Op::Access { path, mode },
+            "readv" => Op::Readv { slot, lens: vec![count % (1 << 20); mode as usize % 4] },
+            "writev" => Op::Writev { slot, parts: [data, new].into_iter().take(mode as usize % 3).collect() },
+            "dup" => Op::Dup { slot, to: (count % 10) as u8 },
+            "faccessat2" => Op::Faccessat { path, mode, flags: at_flags(count) },
+            "fchmodat2" => Op::Fchmodat { path, mode, flags: at_flags(count) },
+            "linkat" => Op::Linkat { old: path, new, flags: at_flags(count) },
+            "flink" => Op::Flink { slot, new },
+            "statfs" => Op::Statfs { path },
+            "fstatfs" => Op::Fstatfs { slot },
+            "syncfs" => Op::Syncfs { slot },
             "umask" => Op::Umask { mode },
             "chown" | "lchown" | "fchown" => {
                 Op::Chown { on: on(Op::ALL[which], path, slot), uid: i64::from(count % 2000) - 1, gid: -1 }

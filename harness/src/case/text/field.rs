@@ -68,6 +68,12 @@ pub(super) struct NewTime;
 pub(super) struct Whence;
 /// `XATTR_CREATE`; may be left out.
 pub(super) struct XattrFlags;
+/// `AT_EACCESS|AT_SYMLINK_NOFOLLOW`; may be left out.
+pub(super) struct AtFlags;
+/// `[1 20]`: sizes of buffers.
+pub(super) struct Lengths;
+/// `["a" "bc"]`: buffers to write.
+pub(super) struct Parts;
 
 impl Field for Slot {
     type Value = step::Slot;
@@ -291,6 +297,100 @@ impl Field for XattrFlags {
         }
         Ok(())
     }
+}
+
+impl Field for AtFlags {
+    type Value = step::AtFlags;
+    const FORM: &'static str = "[FLAGS]";
+    const WHAT: &'static str = "flags (`AT_SYMLINK_NOFOLLOW`)";
+    const REQUIRED: bool = false;
+
+    fn parse(line: &mut Line<'_>) -> Result<step::AtFlags, ParseError> {
+        let mut flags = 0;
+        flag_words(line, Self::WHAT, |line, at, word| {
+            let known = step::AtFlags::NAMES;
+            let (bit, _) = known.iter().find(|(_, name)| *name == word).ok_or_else(|| {
+                let hint = did_you_mean(word, known.iter().map(|(_, name)| *name));
+                line.error(at, format!("unknown flag `{word}`{hint}"))
+            })?;
+            flags |= bit;
+            Ok(())
+        })?;
+        Ok(step::AtFlags(flags))
+    }
+
+    fn default_value() -> Option<step::AtFlags> {
+        Some(step::AtFlags(0))
+    }
+
+    fn print(value: &step::AtFlags, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = ' ';
+        for (bit, name) in step::AtFlags::NAMES {
+            if value.0 & bit != 0 {
+                write!(f, "{before}{name}")?;
+                before = '|';
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The most buffers that a step may name.
+pub(super) const MAX_BUFFERS: usize = 16;
+
+impl Field for Lengths {
+    type Value = Vec<u32>;
+    const FORM: &'static str = "[LEN ...]";
+    const WHAT: &'static str = "sizes of buffers (`[1 20]`)";
+
+    fn parse(line: &mut Line<'_>) -> Result<Vec<u32>, ParseError> {
+        buffers(line, Self::WHAT, |line| number(line, "a length", 0, 1 << 20))
+    }
+
+    fn print(value: &Vec<u32>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(" [")?;
+        for (at, len) in value.iter().enumerate() {
+            write!(f, "{}{len}", if at == 0 { "" } else { " " })?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl Field for Parts {
+    type Value = Vec<Bytes>;
+    const FORM: &'static str = "[DATA ...]";
+    const WHAT: &'static str = r#"buffers (`["a" "bc"]`)"#;
+
+    fn parse(line: &mut Line<'_>) -> Result<Vec<Bytes>, ParseError> {
+        buffers(line, Self::WHAT, |line| line.word("data"))
+    }
+
+    fn print(value: &Vec<Bytes>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(" [")?;
+        for (at, part) in value.iter().enumerate() {
+            write!(f, "{}{}", if at == 0 { "" } else { " " }, part.quoted())?;
+        }
+        f.write_str("]")
+    }
+}
+
+/// Reads a list of buffers in brackets.
+fn buffers<'a, T>(
+    line: &mut Line<'a>,
+    what: &str,
+    mut one: impl FnMut(&mut Line<'a>) -> Result<T, ParseError>,
+) -> Result<Vec<T>, ParseError> {
+    if !line.take_mark('[') {
+        return Err(line.expected(what));
+    }
+    let mut out = Vec::new();
+    while !line.take_mark(']') {
+        if out.len() == MAX_BUFFERS {
+            return Err(line.error(line.at(), format!("at most {MAX_BUFFERS} buffers")));
+        }
+        out.push(one(line)?);
+    }
+    Ok(out)
 }
 
 /// The access modes with their names. The fourth is Linux's own: the file can be neither read nor

@@ -7,8 +7,8 @@ use std::fmt;
 
 use super::ParseError;
 use super::field::{
-    BufferSize, Count, Data, Field, Id, Mode, NewTime, NodeType, Offset, OpenFlags, OptionalMode, Path, RenameFlags,
-    Size, Slot, Whence, XattrFlags, XattrName, number,
+    AtFlags, BufferSize, Count, Data, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OpenFlags, OptionalMode,
+    Parts, Path, RenameFlags, Size, Slot, Whence, XattrFlags, XattrName, number,
 };
 use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
@@ -102,6 +102,16 @@ operations! {
     "lremovexattr" => RemoveXattr { on(On::Link): Path, name: XattrName },
     "fremovexattr" => RemoveXattr { on(On::Slot): Slot, name: XattrName },
     "access" => Access { path: Path, mode: Mode },
+    "readv" => Readv { slot: Slot, lens: Lengths },
+    "writev" => Writev { slot: Slot, parts: Parts },
+    "dup" => Dup { slot: Slot, to: Slot },
+    "faccessat2" => Faccessat { path: Path, mode: Mode, flags: AtFlags },
+    "fchmodat2" => Fchmodat { path: Path, mode: Mode, flags: AtFlags },
+    "linkat" => Linkat { old: Path, new: Path, flags: AtFlags },
+    "flink" => Flink { slot: Slot, new: Path },
+    "statfs" => Statfs { path: Path },
+    "fstatfs" => Fstatfs { slot: Slot },
+    "syncfs" => Syncfs { slot: Slot },
     "umask" => Umask { mode: Mode },
     "remount" => Remount {},
     "rotate" => Rotate {},

@@ -1,0 +1,111 @@
+//! Flags and other words of calls, with their names.
+
+use serde::{Deserialize, Serialize};
+
+/// Flags of `open`, by their Linux bits (`libc::O_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OpenFlags(pub i32);
+
+impl OpenFlags {
+    /// Every flag the case language knows, with its name. The access mode comes first.
+    pub const NAMES: &[(i32, &str)] = &[
+        (libc::O_CREAT, "O_CREAT"),
+        (libc::O_EXCL, "O_EXCL"),
+        (libc::O_TRUNC, "O_TRUNC"),
+        (libc::O_APPEND, "O_APPEND"),
+        (libc::O_DIRECTORY, "O_DIRECTORY"),
+        (libc::O_NOFOLLOW, "O_NOFOLLOW"),
+        (libc::O_NONBLOCK, "O_NONBLOCK"),
+    ];
+
+    /// Whether all bits of `bit` are set.
+    pub fn has(self, bit: i32) -> bool {
+        self.0 & bit == bit
+    }
+
+    /// Whether the descriptor may be read from.
+    pub fn reads(self) -> bool {
+        matches!(self.0 & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR)
+    }
+
+    /// Whether the descriptor may be written to.
+    pub fn writes(self) -> bool {
+        matches!(self.0 & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
+    }
+}
+
+/// Flags of `renameat2`, by their Linux bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RenameFlags(pub u32);
+
+impl RenameFlags {
+    /// Every flag with its name.
+    pub const NAMES: &[(u32, &str)] = &[
+        (libc::RENAME_NOREPLACE, "RENAME_NOREPLACE"),
+        (libc::RENAME_EXCHANGE, "RENAME_EXCHANGE"),
+        (libc::RENAME_WHITEOUT, "RENAME_WHITEOUT"),
+    ];
+
+    /// Whether `bit` is set.
+    pub fn has(self, bit: u32) -> bool {
+        self.0 & bit != 0
+    }
+}
+
+/// Where `lseek` counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Whence {
+    /// `SEEK_SET`
+    Set,
+    /// `SEEK_CUR`
+    Cur,
+    /// `SEEK_END`
+    End,
+    /// `SEEK_DATA`
+    Data,
+    /// `SEEK_HOLE`
+    Hole,
+}
+
+impl Whence {
+    /// Every one with its name and number.
+    pub const NAMES: &[(Whence, &str, i32)] = &[
+        (Whence::Set, "SEEK_SET", libc::SEEK_SET),
+        (Whence::Cur, "SEEK_CUR", libc::SEEK_CUR),
+        (Whence::End, "SEEK_END", libc::SEEK_END),
+        (Whence::Data, "SEEK_DATA", libc::SEEK_DATA),
+        (Whence::Hole, "SEEK_HOLE", libc::SEEK_HOLE),
+    ];
+
+    /// Its number.
+    pub fn number(self) -> i32 {
+        Whence::NAMES.iter().find(|(w, _, _)| *w == self).map_or(libc::SEEK_SET, |(_, _, n)| *n)
+    }
+}
+
+/// Flags of `setxattr`, by their Linux bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct XattrFlags(pub i32);
+
+impl XattrFlags {
+    /// Every flag with its name.
+    pub const NAMES: &[(i32, &str)] = &[(libc::XATTR_CREATE, "XATTR_CREATE"), (libc::XATTR_REPLACE, "XATTR_REPLACE")];
+}
+
+/// Flags of the calls that take a path, by their Linux bits (`libc::AT_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AtFlags(pub i32);
+
+impl AtFlags {
+    /// Every flag with its name. A call refuses those that are not its own.
+    pub const NAMES: &[(i32, &str)] = &[
+        (libc::AT_SYMLINK_NOFOLLOW, "AT_SYMLINK_NOFOLLOW"),
+        (libc::AT_EACCESS, "AT_EACCESS"),
+        (libc::AT_SYMLINK_FOLLOW, "AT_SYMLINK_FOLLOW"),
+    ];
+
+    /// Whether `bit` is set.
+    pub fn has(self, bit: i32) -> bool {
+        self.0 & bit != 0
+    }
+}
