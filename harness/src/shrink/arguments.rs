@@ -3,7 +3,7 @@
 use super::cuts::{layers, layers_mut};
 use crate::bytes::Bytes;
 use crate::case::{Case, LAYER_TIME, Node, NodeKind};
-use crate::step::{On, Op, OpenFlags, RenameFlags, Special, footprint_of};
+use crate::step::{Actor, On, Op, OpenFlags, RenameFlags, Special, footprint_of};
 
 /// All steps or entries simplified at once in one respect: the `at`th respect.
 pub(super) fn bulk(case: &Case, at: usize) -> Option<Case> {
@@ -61,6 +61,14 @@ pub(super) fn step(case: &Case, at: usize) -> Option<Case> {
             if left == 0 {
                 let mut out = case.clone();
                 out.steps[step_at].expect = None;
+                return Some(out);
+            }
+            left -= 1;
+        }
+        if step.actor != Actor::Root {
+            if left == 0 {
+                let mut out = case.clone();
+                out.steps[step_at].actor = Actor::Root;
                 return Some(out);
             }
             left -= 1;

@@ -6,7 +6,7 @@ use std::hash::Hasher;
 
 use crate::bytes::Bytes;
 use crate::case::{Case, LAYER_TIME, Layer, Node, NodeKind};
-use crate::step::{Op, Special, Step};
+use crate::step::{Actor, Op, Special, Step};
 
 /// The size of a case: layers, options, steps and entries weigh most, then what they say.
 pub(super) fn weight(case: &Case) -> u64 {
@@ -60,10 +60,16 @@ fn step(step: &Step) -> u64 {
         Op::Symlink { target, .. } => path(target),
         Op::Rename { flags, .. } => 20 * u64::from(flags.0.count_ones()),
         Op::Chmod { mode, .. } => odd_mode(*mode, 0o600),
+        // Dearer than the calls that they can become.
+        Op::Readv { lens, .. } => 50 + lens.iter().map(|len| 10 + u64::from(*len).min(10_000)).sum::<u64>(),
+        Op::Writev { parts, .. } => 50 + parts.iter().map(|part| 10 + data(part)).sum::<u64>(),
+        Op::Faccessat { flags, .. } | Op::Linkat { flags, .. } => 50 + 20 * u64::from(flags.0.count_ones()),
+        Op::Fchmodat { mode, flags, .. } => 50 + odd_mode(*mode, 0o600) + 20 * u64::from(flags.0.count_ones()),
         _ => 0,
     };
     let asserted = if step.expect.is_some() { 50 } else { 0 };
-    2000 + paths + 2 * slot + arguments + asserted + u64::from(step.thread)
+    let acted = if step.actor == Actor::Root { 0 } else { 30 };
+    2000 + paths + 2 * slot + arguments + asserted + acted + u64::from(step.thread)
 }
 
 fn odd_mode(mode: u32, default: u32) -> u64 {
