@@ -119,6 +119,13 @@ impl On {
         }
     }
 
+    fn path_mut(&mut self) -> Option<&mut Bytes> {
+        match self {
+            On::Path(path) | On::Link(path) => Some(path),
+            On::Slot(_) => None,
+        }
+    }
+
     /// One of three names: for a path, for the link itself, for a slot.
     fn name(&self, names: [&'static str; 3]) -> &'static str {
         match self {
@@ -140,7 +147,8 @@ pub enum NewTime {
     At(Time),
 }
 
-/// What a step does. Paths are resolved from the merged root, which is also the root directory.
+/// What a step does. Paths are resolved from the working directory of the case, at first the merged root, which is
+/// also the root directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Op {
     /// `open SLOT PATH FLAGS [MODE]`: openat(2); an open file already in the slot is closed first.
@@ -449,6 +457,18 @@ pub enum Op {
         /// The slot.
         slot: Slot,
     },
+    /// `chdir PATH`: chdir(2); `remount` and `rotate` go back to the root first.
+    Chdir {
+        /// The directory.
+        path: Bytes,
+    },
+    /// `fchdir SLOT`: fchdir(2).
+    Fchdir {
+        /// The slot.
+        slot: Slot,
+    },
+    /// `getcwd`: getcwd(2) with a buffer of 4096 bytes.
+    Getcwd,
     /// `umask MODE`: umask(2).
     Umask {
         /// The new mask.
@@ -511,6 +531,9 @@ impl Op {
             Op::Statfs { .. } => "statfs",
             Op::Fstatfs { .. } => "fstatfs",
             Op::Syncfs { .. } => "syncfs",
+            Op::Chdir { .. } => "chdir",
+            Op::Fchdir { .. } => "fchdir",
+            Op::Getcwd => "getcwd",
             Op::Umask { .. } => "umask",
             Op::Remount => "remount",
             Op::Rotate => "rotate",
@@ -576,6 +599,9 @@ impl Op {
         "statfs",
         "fstatfs",
         "syncfs",
+        "chdir",
+        "fchdir",
+        "getcwd",
         "umask",
         "remount",
         "rotate",
@@ -591,7 +617,10 @@ impl Op {
     /// Whether the step is meant to change the tree (its success is what coverage counts).
     pub fn is_mutating(&self) -> bool {
         match self {
-            Op::Open { flags, .. } => flags.writes() || flags.has(libc::O_CREAT) || flags.has(libc::O_TRUNC),
+            Op::Open { flags, .. } => {
+                let changes = flags.has(libc::O_CREAT) || flags.has(libc::O_TRUNC);
+                flags.writes() || changes && !flags.has(libc::O_PATH)
+            }
             Op::Write { .. }
             | Op::Truncate { .. }
             | Op::Mkdir { .. }
@@ -636,13 +665,46 @@ impl Op {
             | Op::Faccessat { path, .. }
             | Op::Fchmodat { path, .. }
             | Op::Flink { new: path, .. }
-            | Op::Statfs { path } => [Some(path), None],
+            | Op::Statfs { path }
+            | Op::Chdir { path } => [Some(path), None],
             Op::Chown { on, .. }
             | Op::Utimens { on, .. }
             | Op::SetXattr { on, .. }
             | Op::GetXattr { on, .. }
             | Op::ListXattr { on, .. }
             | Op::RemoveXattr { on, .. } => [on.path(), None],
+            Op::Link { old, new } | Op::Rename { old, new, .. } | Op::Linkat { old, new, .. } => [Some(old), Some(new)],
+            _ => [None, None],
+        }
+    }
+
+    /// The paths of the merged tree that the step names, in order, to change them.
+    pub fn paths_mut(&mut self) -> [Option<&mut Bytes>; 2] {
+        match self {
+            Op::Open { path, .. }
+            | Op::Truncate { path, .. }
+            | Op::Mkdir { path, .. }
+            | Op::Rmdir { path }
+            | Op::Mknod { path, .. }
+            | Op::Symlink { path, .. }
+            | Op::Readlink { path }
+            | Op::Unlink { path }
+            | Op::Chmod { path, .. }
+            | Op::Stat { path }
+            | Op::Lstat { path }
+            | Op::List { path }
+            | Op::Access { path, .. }
+            | Op::Faccessat { path, .. }
+            | Op::Fchmodat { path, .. }
+            | Op::Flink { new: path, .. }
+            | Op::Statfs { path }
+            | Op::Chdir { path } => [Some(path), None],
+            Op::Chown { on, .. }
+            | Op::Utimens { on, .. }
+            | Op::SetXattr { on, .. }
+            | Op::GetXattr { on, .. }
+            | Op::ListXattr { on, .. }
+            | Op::RemoveXattr { on, .. } => [on.path_mut(), None],
             Op::Link { old, new } | Op::Rename { old, new, .. } | Op::Linkat { old, new, .. } => [Some(old), Some(new)],
             _ => [None, None],
         }
@@ -669,7 +731,8 @@ impl Op {
             | Op::Writev { slot, .. }
             | Op::Flink { slot, .. }
             | Op::Fstatfs { slot }
-            | Op::Syncfs { slot } => [Some(slot), None],
+            | Op::Syncfs { slot }
+            | Op::Fchdir { slot } => [Some(slot), None],
             Op::Chown { on: On::Slot(slot), .. }
             | Op::Utimens { on: On::Slot(slot), .. }
             | Op::SetXattr { on: On::Slot(slot), .. }

@@ -62,6 +62,8 @@ struct Held {
     slots: [Option<OwnedFd>; SLOTS],
     mounted: Option<Mounted>,
     umask: u32,
+    /// The working directory, once a step has changed it. Between steps the worker is in the merged root.
+    cwd: Option<OwnedFd>,
 }
 
 /// Why the steps do not go on.
@@ -115,6 +117,7 @@ impl Runner {
         let result = self.run_case(number, case, &mut held);
         announce(&self.page, number, Doing::Layers);
         held.slots = Default::default();
+        held.cwd = None;
         self.home.enter()?;
         if let Some(mounted) = held.mounted.take() {
             self.target.unmount(mounted, TakeDown::Soon(&self.reaper))?;
@@ -193,6 +196,9 @@ impl Runner {
         held: &mut Held,
     ) -> Result<StepTrace, Stop> {
         let actor = case.steps.get(index as usize).map(|s| s.actor).unwrap_or_default();
+        if let Some(cwd) = &held.cwd {
+            sys::fchdir(cwd.as_fd()).map_err(|e| gone(index, e))?;
+        }
         put_on(actor)?;
         let from = before();
         let outcome = match op {
@@ -223,6 +229,7 @@ impl Runner {
         };
         let span = span_since(from);
         take_off(actor)?;
+        let base = self.leave_cwd(op, outcome.is_ok(), held).map_err(|e| gone(index, e))?;
         let outcome = match outcome {
             Ok(value) => Outcome::Ok(value),
             Err(e) => Outcome::Err(e),
@@ -240,12 +247,31 @@ impl Runner {
                 if footprint.capacity() == 0 {
                     footprint.reserve_exact(if op.paths()[1].is_some() { 6 } else { 3 });
                 }
+                // Looks start from the root, where the step's relative paths did not if it was elsewhere.
+                let path = if path.first() == Some(&b'/') { path.clone() } else { base.join(path) };
                 self.looker
                     .footprint(path.as_slice(), mounted.root.as_fd(), upper, &mut footprint)
                     .map_err(|e| gone(index, e))?;
             }
         }
         Ok(StepTrace { span, outcome, footprint, observation })
+    }
+
+    /// Goes back to the merged root after a step, and keeps the working directory of the case for the next. Gives
+    /// its path as far as it has one.
+    fn leave_cwd(&mut self, op: &Op, succeeded: bool, held: &mut Held) -> Result<Bytes, Errno> {
+        let changed = succeeded && matches!(op, Op::Chdir { .. } | Op::Fchdir { .. });
+        let Some(mounted) = held.mounted.as_ref().filter(|_| changed || held.cwd.is_some()) else {
+            return Ok(Bytes::default());
+        };
+        if changed {
+            held.cwd = Some(sys::open(c".", libc::O_PATH | libc::O_DIRECTORY, 0)?);
+        }
+        let len = sys::getcwd(&mut self.buffer[..4096]).unwrap_or(0);
+        let path = self.buffer[..len].strip_suffix(&[0]).and_then(|path| path.strip_prefix(b"/"));
+        let path = path.map_or_else(Bytes::default, Bytes::from);
+        sys::fchdir(mounted.root.as_fd())?;
+        Ok(path)
     }
 
     /// The system call of a step.
@@ -400,6 +426,12 @@ impl Runner {
             Op::Statfs { path } => sys::statfs(&c_path(path.as_slice())?).map(Value::Filesystem),
             Op::Fstatfs { slot } => sys::fstatfs(number(slots, *slot)).map(Value::Filesystem),
             Op::Syncfs { slot } => sys::syncfs(number(slots, *slot)).map(unit),
+            Op::Chdir { path } => sys::chdir(&c_path(path.as_slice())?).map(unit),
+            Op::Fchdir { slot } => sys::enter(number(slots, *slot)).map(unit),
+            Op::Getcwd => {
+                let got = sys::getcwd(&mut self.buffer[..4096])?;
+                Ok(Value::Bytes(Bytes::from(&self.buffer[..got.saturating_sub(1)])))
+            }
             Op::Umask { .. } | Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe => Ok(Value::Unit),
         }
     }
@@ -481,6 +513,7 @@ impl Runner {
         held: &mut Held,
     ) -> Result<(), MountFailure> {
         held.slots = Default::default();
+        held.cwd = None;
         self.home.enter()?;
         if let Some(mounted) = held.mounted.take() {
             self.target.unmount(mounted, TakeDown::Now)?;

@@ -298,6 +298,24 @@ fn facts_of(s: &libc::statfs64) -> StatFs {
     StatFs { magic: s.f_type as u64, name_max: s.f_namelen as u64, read_only: s.f_flags as u64 & libc::ST_RDONLY != 0 }
 }
 
+/// chdir(2).
+pub fn chdir(path: &CStr) -> Result<(), Errno> {
+    // SAFETY: the path is NUL-terminated and outlives the call.
+    checked(unsafe { libc::syscall(libc::SYS_chdir, path.as_ptr()) }).map(drop)
+}
+
+/// fchdir(2) of a number that may be nobody's.
+pub fn enter(fd: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes a number only.
+    checked(unsafe { libc::syscall(libc::SYS_fchdir, fd) }).map(drop)
+}
+
+/// getcwd(2), the system call: the length of the path with its NUL.
+pub fn getcwd(buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: pointer and length are those of a live, writable slice.
+    checked(unsafe { libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len()) }).map(|n| n as usize)
+}
+
 /// umask(2); gives the former mask.
 pub fn umask(mode: c_uint) -> u32 {
     // SAFETY: takes a number only, and cannot fail.

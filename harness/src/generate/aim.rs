@@ -17,6 +17,8 @@ pub trait Aim: Sized {
     fn visible(&self, out: &mut Vec<(Bytes, Kind)>);
     /// What the open slots hold.
     fn slots(&self) -> [Option<Kind>; SLOTS];
+    /// The path of the working directory from the root, empty at the root; `None` if it was removed.
+    fn cwd(&self) -> Option<Bytes>;
 }
 
 impl Aim for Model {
@@ -36,5 +38,9 @@ impl Aim for Model {
 
     fn slots(&self) -> [Option<Kind>; SLOTS] {
         self.open_kinds()
+    }
+
+    fn cwd(&self) -> Option<Bytes> {
+        self.cwd_path()
     }
 }

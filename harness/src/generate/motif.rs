@@ -16,7 +16,7 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let ops = match dice.below(31) {
+    let ops = match dice.below(33) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -41,6 +41,8 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         23..=26 => return as_somebody(world, dice),
         28 => share_a_position(world, dice),
         29 => link_what_is_open(world, dice),
+        30 => work_in_a_directory(world, dice),
+        31 => hold_a_place(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -533,6 +535,80 @@ fn link_what_is_open<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> V
 fn move_over<A: Aim>(path: Bytes, world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
     let from = file(world, dice).unwrap_or_else(|| path.clone());
     mv(&from, &path, 0)
+}
+
+/// Works in a directory while it is moved or removed, and leaves it.
+fn work_in_a_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let made = if dice.percent(50) { world.made(dice) } else { None };
+    let dir = made.or_else(|| world.empty_directory(dice)).unwrap_or_else(|| world.directory(dice));
+    if dir.is_empty() {
+        return Vec::new();
+    }
+    let inside = world.pool.name(dice);
+    let mut ops = vec![Op::Chdir { path: dir.clone() }];
+    if dice.percent(50) {
+        ops.push(match dice.below(3) {
+            0 => Op::Mkdir { path: dir.join(inside.as_slice()), mode: 0o755 },
+            1 => create(world, dir.join(inside.as_slice()), dice),
+            _ => Op::List { path: dir.clone() },
+        });
+    }
+    ops.push(match dice.below(4) {
+        0 | 1 => Op::Rmdir { path: dir },
+        2 => mv(&dir, &world.absent(dice), 0),
+        _ => Op::Chmod { path: dir, mode: 0o700 },
+    });
+    ops.push(Op::Getcwd);
+    // What follows starts with a name that is not rewritten: it is about the place itself.
+    let here = |name: &[u8]| Bytes([b"./", name].concat());
+    ops.push(match dice.below(6) {
+        0 => Op::Mkdir { path: here(inside.as_slice()), mode: 0o755 },
+        1 => Op::Stat { path: Bytes::from("/..").join(b"") },
+        2 => Op::List { path: Bytes::from("./.") },
+        3 => Op::Chmod { path: Bytes::from("./."), mode: 0o755 },
+        4 => Op::Rename { old: here(inside.as_slice()), new: here(b"moved"), flags: RenameFlags(0) },
+        _ => Op::Lstat { path: here(inside.as_slice()) },
+    });
+    if dice.percent(70) {
+        ops.push(Op::Chdir { path: Bytes::from(*dice.one(&["/", "/", ".."])) });
+    }
+    ops
+}
+
+/// Opens a place, then does with its descriptor what one may and what one may not.
+fn hold_a_place<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let dirs = dice.percent(40);
+    let Some(path) = world.existing(|kind| !dirs || kind == Kind::Dir, dice) else { return Vec::new() };
+    let (slot, new) = (4, world.absent(dice));
+    let how = libc::O_PATH | *dice.one(&[libc::O_NOFOLLOW, libc::O_NOFOLLOW, 0, libc::O_RDWR]);
+    let flags = world.safe(how, dice);
+    let mut ops = vec![Op::Open { slot, path: path.clone(), flags, mode: 0 }];
+    for _ in 0..dice.between(1, 3) {
+        let on = On::Slot(slot);
+        ops.push(match dice.below(16) {
+            0 => Op::Read { slot, len: 10 },
+            1 => Op::Write { slot, data: data(dice) },
+            2 => Op::Fchmod { slot, mode: 0o600 },
+            3 => Op::Chown { on, uid: 0, gid: 0 },
+            4 => Op::Utimens { on, atime: NewTime::Now, mtime: NewTime::Now },
+            5 => Op::SetXattr { on, name: xattr_name(dice), value: data(dice), flags: XattrFlags(0) },
+            6 => Op::ListXattr { on, size: 100 },
+            7 => Op::Getdents { slot, size: 280 },
+            8 => Op::Fsync { slot },
+            9 => Op::Ftruncate { slot, len: 1 },
+            10 => Op::Lseek { slot, offset: 0, whence: Whence::Set },
+            11 => Op::Syncfs { slot },
+            12 => Op::Fstatfs { slot },
+            13 => Op::Dup { slot, to: 5 },
+            14 => Op::Fchdir { slot },
+            _ => Op::Flink { slot, new: new.clone() },
+        });
+    }
+    if dice.percent(30) && !dirs {
+        ops.push(Op::Unlink { path });
+    }
+    ops.extend([Op::Fstat { slot }, Op::Chdir { path: Bytes::from("/") }]);
+    ops
 }
 
 /// Mounts anew, looks, and changes what has by then become older.

@@ -62,26 +62,28 @@ enum What {
     LinkAt,
     LinkSlot,
     Filesystem,
+    Place,
+    Chdir,
 }
 
 /// How often each is drawn, out of their sum. A motif is several steps.
 const WEIGHTS: &[(usize, What)] = &[
     (8, What::Motif),
-    (12, What::Open),
+    (14, What::Open),
     (2, What::Close),
     (3, What::Read),
     (5, What::Write),
     (4, What::Truncate),
     (2, What::Fstat),
-    (7, What::Mkdir),
+    (8, What::Mkdir),
     (6, What::Rmdir),
     (4, What::Mknod),
     (3, What::Symlink),
     (2, What::Readlink),
-    (5, What::Link),
-    (7, What::Unlink),
-    (12, What::Rename),
-    (6, What::Chmod),
+    (6, What::Link),
+    (9, What::Unlink),
+    (14, What::Rename),
+    (8, What::Chmod),
     (2, What::Stat),
     (3, What::Lstat),
     (5, What::List),
@@ -110,6 +112,8 @@ const WEIGHTS: &[(usize, What)] = &[
     (1, What::LinkAt),
     (1, What::LinkSlot),
     (1, What::Filesystem),
+    (1, What::Place),
+    (2, What::Chdir),
 ];
 
 /// Gives the case its steps.
@@ -231,12 +235,7 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
         What::Getdents => match world.slot(|kind, _| kind == Kind::Dir, dice) {
             Some(slot) if dice.percent(35) => Op::Lseek { slot, offset: 0, whence: Whence::Set },
             Some(slot) => Op::Getdents { slot, size: *dice.one(&[280, 400, 32768]) },
-            None if dice.percent(85) => {
-                let path = world.directory(dice);
-                let path = if path.is_empty() { Bytes::from(".") } else { path };
-                let flags = world.safe(libc::O_RDONLY | libc::O_DIRECTORY, dice);
-                Op::Open { slot: any_slot(dice), path, flags, mode: 0 }
-            }
+            None if dice.percent(85) => open_directory(world, dice),
             None => Op::Getdents { slot: any_slot(dice), size: 280 },
         },
         What::Fchmod => {
@@ -297,12 +296,13 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
         }
         What::LinkAt => {
             let old = place(world, aimed, |kind| kind != Kind::Dir, dice);
-            let flags = *dice.one(&[libc::AT_SYMLINK_FOLLOW, libc::AT_SYMLINK_FOLLOW, 0, libc::AT_SYMLINK_NOFOLLOW]);
+            let flags = [(5, libc::AT_SYMLINK_FOLLOW), (4, 0), (1, libc::AT_SYMLINK_NOFOLLOW)];
+            let flags = dice.weighted(&flags);
             Op::Linkat { old, new: free(world, aimed, dice), flags: AtFlags(flags) }
         }
         What::LinkSlot => match world.slot(|kind, _| kind != Kind::Dir || !aimed, dice) {
             Some(slot) => Op::Flink { slot, new: free(world, aimed, dice) },
-            None if dice.percent(70) => open_to_write(world, dice),
+            None if dice.percent(90) => open_to_write(world, dice),
             None => Op::Flink { slot: any_slot(dice), new: free(world, aimed, dice) },
         },
         What::Filesystem => {
@@ -313,6 +313,26 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
                 _ => Op::Syncfs { slot },
             }
         }
+        What::Place => {
+            let path = place(world, aimed, |_| true, dice);
+            let with = [0, libc::O_NOFOLLOW, libc::O_NOFOLLOW, libc::O_DIRECTORY, libc::O_RDWR | libc::O_CREAT];
+            let flags = libc::O_PATH | *dice.one(&with);
+            Op::Open { slot: any_slot(dice), path, flags: world.safe(flags, dice), mode: 0 }
+        }
+        What::Chdir => match dice.below(10) {
+            0..=2 => Op::Chdir { path: Bytes::from("/") },
+            3 => Op::Chdir { path: Bytes::from("..") },
+            4 => Op::Getcwd,
+            5 | 6 => match world.slot(|kind, _| kind == Kind::Dir || !aimed, dice) {
+                Some(slot) => Op::Fchdir { slot },
+                None if dice.percent(80) => open_directory(world, dice),
+                None => Op::Fchdir { slot: any_slot(dice) },
+            },
+            _ => {
+                let path = if aimed { world.directory(dice) } else { world.any(dice) };
+                Op::Chdir { path: world.dressed(path, dice) }
+            }
+        },
         What::Umask => Op::Umask { mode: *dice.one(&[0, 0o22, 0o77, 0o777, 0o27]) },
     }
 }
@@ -443,6 +463,13 @@ fn open_to_write<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
     let how = *dice.one(&[0, 0, libc::O_APPEND, libc::O_TRUNC]);
     let path = place(world, true, |kind| kind == Kind::File, dice);
     Op::Open { slot: any_slot(dice), path, flags: world.safe(flags | how, dice), mode: 0 }
+}
+
+fn open_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
+    let path = world.directory(dice);
+    let path = if path.is_empty() { Bytes::from(".") } else { path };
+    let flags = world.safe(libc::O_RDONLY | libc::O_DIRECTORY, dice);
+    Op::Open { slot: any_slot(dice), path, flags, mode: 0 }
 }
 
 fn rename<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> Op {

@@ -121,6 +121,8 @@ impl<'p, A: Aim> World<'p, A> {
         }
         self.observe_in = if op == Op::Observe { self.interval(dice) } else { self.observe_in - 1 };
         self.note(&op);
+        let mut op = op;
+        self.respell(&mut op, dice);
         let step = Step { actor, ..Step::from(op) };
         self.aim.apply(&step);
         match &step.op {
@@ -137,6 +139,29 @@ impl<'p, A: Aim> World<'p, A> {
         }
         self.stale |= step.op.is_mutating() || matches!(step.op, Op::Remount | Op::Rotate);
         self.steps.push(step);
+    }
+
+    /// Says the paths of a step, which start from the root so far, as the working directory demands: from there
+    /// where that is possible, else absolute; now and then not at all, nor those that begin with a dot.
+    fn respell(&self, op: &mut Op, dice: &mut Dice<'_>) {
+        let cwd = self.aim.cwd();
+        if cwd.as_ref().is_some_and(Bytes::is_empty) {
+            return;
+        }
+        for path in op.paths_mut().into_iter().flatten() {
+            if matches!(path.first(), None | Some(b'/' | b'.')) || dice.percent(12) {
+                continue;
+            }
+            let below = cwd.as_ref().and_then(|cwd| path.strip_prefix(cwd.as_slice())?.strip_prefix(b"/"));
+            *path = match (below, &cwd) {
+                (Some(rest), _) if dice.percent(70) && !rest.is_empty() => Bytes::from(rest),
+                (None, Some(cwd)) if dice.percent(40) => {
+                    let up = cwd.as_slice().split(|&b| b == b'/').count();
+                    Bytes([b"../".repeat(up).as_slice(), path.as_slice()].concat())
+                }
+                _ => absolute(path),
+            };
+        }
     }
 
     fn note(&mut self, op: &Op) {

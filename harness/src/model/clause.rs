@@ -128,6 +128,13 @@ clauses! {
     VfsChmodLink = "VFS-18.chmodlink", Linux, "Changing the mode of a symlink itself is EOPNOTSUPP, without copy-up.", "fs/attr.c notify_change";
     StfType = "MNT-48.type", Linux, "statfs shows the type of overlayfs, whatever the layers lie on.", "super.c ovl_statfs";
     StfNames = "MNT-48.names", Linux, "statfs shows the longest name that the layers' filesystem takes.", "super.c ovl_statfs";
+    VfsOpenPath = "VFS-12.path", Linux, "O_PATH opens a place, of whatever type: all flags but O_DIRECTORY and O_NOFOLLOW are ignored, the file itself is not asked for permission, nothing is copied up, and with O_NOFOLLOW it may be a symlink.", "fs/open.c build_open_how, fs/namei.c do_o_path";
+    VfsPathOnly = "VFS-14.path", Linux, "A descriptor opened with O_PATH can be asked about, entered, linked, duplicated and closed; for everything else it is EBADF.", "fs/file.c fdget";
+    CwdRelative = "VFS-21.relative", Contract, "Paths that do not begin with a slash start from the working directory, wherever it was moved to since.", "fs/namei.c path_init";
+    CwdNotDir = "VFS-21.notdir", Contract, "Entering what is no directory is ENOTDIR.", "fs/open.c chdir, fchdir";
+    CwdPath = "VFS-21.path", Contract, "getcwd shows the names that the directories have now.", "fs/d_path.c getcwd";
+    CwdRemoved = "VFS-21.removed", Linux, "getcwd in a directory that was removed is ENOENT.", "fs/d_path.c getcwd";
+    CwdDead = "VFS-21.dead", Linux, "Nothing can be found or made in a directory that was removed: ENOENT.", "fs/namei.c lookup_slow, lookup_open, IS_DEADDIR";
     VfsMknodDevice = "VFS-19.mknod", Linux, "mknod of a device other than 0:0 needs CAP_MKNOD in the initial user namespace: EPERM (CRE-09).", "fs/namei.c vfs_mknod";
 
     // Permission: the caller's credentials against the overlay inode.

@@ -118,7 +118,7 @@ impl Model {
 
     /// A link to what a descriptor is of (AT_EMPTY_PATH).
     pub(super) fn flink(&mut self, slot: Slot, new: &[u8]) -> Result<(), Errno> {
-        let old = self.file(slot)?.dentry;
+        let old = self.place(slot)?.dentry;
         // Every change of ids or capabilities makes new credentials, so nobody else has those it was opened with.
         if !self.actor.is_capable() {
             return Err(self.refuse(Clause::VfsLinkEmpty, Errno::ENOENT));

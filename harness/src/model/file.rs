@@ -60,7 +60,7 @@ impl Model {
 
     /// Another descriptor of the same open file.
     pub(super) fn dup(&mut self, slot: Slot, to: Slot) -> Result<(), Errno> {
-        let file = self.file(slot)?;
+        let file = self.place(slot)?;
         let Some(Some(open)) = self.slots.get(usize::from(slot)) else { return Err(Errno::EBADF) };
         let mut shared = open.clone();
         if !self.rules.holds(Clause::FilDup) {
@@ -76,6 +76,10 @@ impl Model {
 
     /// `do_filp_open`.
     fn open_path(&mut self, path: &[u8], flags: OpenFlags, mode: u32) -> Result<OpenFile, Errno> {
+        let place = flags.has(libc::O_PATH) && self.rules.holds(Clause::VfsOpenPath);
+        // What else is asked for does not count with O_PATH.
+        let kept = if place { libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW } else { !libc::O_PATH };
+        let flags = OpenFlags(flags.0 & kept);
         let create = flags.has(libc::O_CREAT);
         let exclusive = create && flags.has(libc::O_EXCL);
         if create && flags.has(libc::O_DIRECTORY) && self.rules.holds(Clause::VfsOpenCreateDirectory) {
@@ -128,6 +132,9 @@ impl Model {
         if need_dir && !self.is_dir(id) && self.rules.holds(Clause::VfsOpenNotDir) {
             return Err(Errno::ENOTDIR);
         }
+        if place {
+            return Ok(self.opened(id, flags));
+        }
         let truncates = flags.has(libc::O_TRUNC) && !created;
         match self.kind_of(id) {
             Some(Kind::Symlink) => return Err(self.refuse(Clause::VfsOpenNoFollow, Errno::ELOOP)),
@@ -147,18 +154,22 @@ impl Model {
         if truncates && self.kind_of(id) == Some(Kind::File) && self.rules.holds(Clause::VfsOpenTruncates) {
             self.truncate_open(id);
         }
-        let was_lower = self.cache.at(id).is_some_and(|n| n.upper.is_none());
-        Ok(OpenFile {
+        Ok(self.opened(id, flags))
+    }
+
+    /// An open file as it is at first.
+    fn opened(&self, id: DentryId, flags: OpenFlags) -> OpenFile {
+        OpenFile {
             dentry: id,
             flags,
             position: 0,
-            was_lower,
+            was_lower: self.cache.at(id).is_some_and(|n| n.upper.is_none()),
             listed: false,
             lost: false,
             at_far_end: Some(false),
             arrivals: self.disk.arrivals,
             snapshot: None,
-        })
+        }
     }
 
     /// `vfs_open`: copy-up for regular files, the driver's say for the rest.
@@ -251,13 +262,22 @@ impl Model {
     }
 
     pub(super) fn close(&mut self, slot: Slot) -> Result<(), Errno> {
-        self.file(slot)?;
+        self.place(slot)?;
         self.close_slot(slot);
         Ok(())
     }
 
-    /// The open file in a slot.
+    /// The open file in a slot, for what a place opened with O_PATH is not enough for.
     pub(super) fn file(&mut self, slot: Slot) -> Result<OpenFile, Errno> {
+        let file = self.place(slot)?;
+        if file.flags.has(libc::O_PATH) && self.rules.holds(Clause::VfsPathOnly) {
+            return Err(Errno::EBADF);
+        }
+        Ok(file)
+    }
+
+    /// The open file in a slot, or the place if it was opened with O_PATH.
+    pub(super) fn place(&mut self, slot: Slot) -> Result<OpenFile, Errno> {
         match self.slots.get(usize::from(slot)) {
             Some(Some(file)) => {
                 let file = file.borrow().clone();

@@ -5,7 +5,7 @@ use super::clause::Clause;
 use super::context::View;
 use super::disk::Ino;
 use super::lookup::NAME_MAX;
-use super::overlay::{DentryId, NodeId};
+use super::overlay::{Cache, DentryId, NodeId};
 use super::permission::READ;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -67,7 +67,11 @@ impl Model {
     /// A look at a clean path of the merged tree, not following a last symlink.
     pub(crate) fn look_merged(&mut self, path: &[u8]) -> Result<(DentryId, Look), Errno> {
         let path: &[u8] = if path.is_empty() { b"." } else { path };
-        let id = self.walk(path, false)?;
+        // Looks start from the root, wherever the case is.
+        let cwd = std::mem::replace(&mut self.cwd, Cache::ROOT);
+        let found = self.walk(path, false);
+        self.cwd = cwd;
+        let id = found?;
         Ok((id, self.look(id)?))
     }
 
@@ -104,6 +108,9 @@ impl Model {
             return Err(Errno::ENOTDIR);
         }
         self.may(id, READ)?;
+        if self.cache.at(id).is_some_and(|n| n.dead) {
+            return Err(self.refuse(Clause::DirDead, Errno::ENOENT));
+        }
         Ok(self.list_dentry(id))
     }
 

@@ -39,6 +39,9 @@ impl Model {
 
     /// The dentry of a name, looked up if it is not cached (`ovl_lookup`).
     pub(super) fn lookup(&mut self, dir: DentryId, name: &[u8]) -> Result<DentryId, Errno> {
+        if self.cache.at(dir).is_some_and(|n| n.dead) {
+            return Err(self.refuse(Clause::CwdDead, Errno::ENOENT));
+        }
         if name.len() > NAME_MAX && self.rules.holds(Clause::VfsNameTooLong) {
             return Err(Errno::ENAMETOOLONG);
         }

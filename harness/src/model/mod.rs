@@ -58,7 +58,7 @@ use crate::step::{Actor, Op, SLOTS, Step};
 use disk::{Body, Disk, Ino, Owner};
 use file::OpenFile;
 use look::Look;
-use overlay::Cache;
+use overlay::{Cache, DentryId};
 use readdir::Listing;
 use value::{Spans, Stamp};
 
@@ -106,6 +106,8 @@ pub struct Model {
     slots: [Option<Rc<RefCell<OpenFile>>>; SLOTS],
     uuids: u32,
     umask: u32,
+    /// The working directory.
+    cwd: DentryId,
     /// The upper was changed behind the overlay's own back (FIL-11.rename): what it shows from now on is
     /// nobody's rule.
     pub(crate) adrift: bool,
@@ -138,6 +140,7 @@ impl Model {
             slots: Default::default(),
             uuids: 0,
             umask: 0,
+            cwd: Cache::ROOT,
             adrift: false,
             actor: Actor::Root,
         };
@@ -169,7 +172,7 @@ impl Model {
             Op::Write { slot, data } => self.write_at(*slot, data, None).map(Predicted::Count),
             Op::Truncate { path, len } => unit(self.truncate(path, *len)),
             Op::Fstat { slot } => {
-                let file = self.file(*slot)?;
+                let file = self.place(*slot)?;
                 self.look(file.dentry).map(Predicted::Stat)
             }
             Op::Mkdir { path, mode } => unit(self.mkdir(path, *mode)),
@@ -223,13 +226,22 @@ impl Model {
                 Ok(Predicted::Filesystem(self.statfs()))
             }
             Op::Fstatfs { slot } => {
-                self.file(*slot)?;
+                self.place(*slot)?;
                 Ok(Predicted::Filesystem(self.statfs()))
             }
             Op::Syncfs { slot } => {
                 self.file(*slot)?;
                 Ok(Predicted::Unit)
             }
+            Op::Chdir { path } => {
+                let id = self.walk(path, true)?;
+                unit(self.chdir(id))
+            }
+            Op::Fchdir { slot } => {
+                let id = self.place(*slot)?.dentry;
+                unit(self.chdir(id))
+            }
+            Op::Getcwd => self.getcwd().map(Predicted::Bytes),
             Op::Umask { mode } => {
                 let old = std::mem::replace(&mut self.umask, mode & 0o777);
                 Ok(Predicted::Count(u64::from(old)))

@@ -77,6 +77,7 @@ impl Model {
             self.init_uuid();
             self.upper
         };
+        self.cwd = Cache::ROOT;
         let overlay = self.context.view == View::Overlay;
         let lowers = self.lowers.iter().copied().enumerate().collect();
         self.cache = Cache::new(Node {

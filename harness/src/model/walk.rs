@@ -60,7 +60,7 @@ impl Model {
     /// Walks to the directory that holds the last component (`filename_parentat`).
     pub(super) fn walk_parent(&mut self, walk: &mut Walk, path: &[u8]) -> Result<(DentryId, Last), Errno> {
         self.take_path(path)?;
-        self.walk_from(walk, Cache::ROOT, path)
+        self.walk_from(walk, self.cwd, path)
     }
 
     /// `link_path_walk`: all but the last component.
@@ -170,7 +170,46 @@ impl Model {
     /// Resolves a path to something that is there (`user_path_at`).
     pub(super) fn walk(&mut self, path: &[u8], follow: bool) -> Result<DentryId, Errno> {
         self.take_path(path)?;
-        self.resolve(&mut Walk::default(), Cache::ROOT, path, follow)
+        self.resolve(&mut Walk::default(), self.cwd, path, follow)
+    }
+
+    /// Makes a directory the one that relative paths start from.
+    pub(super) fn chdir(&mut self, id: DentryId) -> Result<(), Errno> {
+        if !self.is_dir(id) {
+            return Err(self.refuse(Clause::CwdNotDir, Errno::ENOTDIR));
+        }
+        self.may(id, EXEC)?;
+        if self.rules.holds(Clause::CwdRelative) {
+            self.cache.pin(id);
+            self.cache.unpin(std::mem::replace(&mut self.cwd, id));
+        }
+        Ok(())
+    }
+
+    /// The path of the working directory, by the names that the directories above it have now.
+    pub(super) fn getcwd(&mut self) -> Result<Bytes, Errno> {
+        match self.cwd_path() {
+            None => Err(self.refuse(Clause::CwdRemoved, Errno::ENOENT)),
+            Some(path) if path.len() + 2 > PATH_MAX => Err(Errno::ENAMETOOLONG),
+            Some(path) if self.rules.holds(Clause::CwdPath) => Ok(Bytes([b"/", path.as_slice()].concat())),
+            Some(_) => Ok(Bytes::from("/")),
+        }
+    }
+
+    /// The path of the working directory from the root; `None` if it was removed.
+    pub fn cwd_path(&self) -> Option<Bytes> {
+        let mut names = Vec::new();
+        let mut at = self.cwd;
+        while at != Cache::ROOT {
+            let dentry = self.cache.dentry(at);
+            if at == self.cwd && !dentry.hashed {
+                return None;
+            }
+            names.push(dentry.name.as_slice());
+            at = dentry.parent;
+        }
+        names.reverse();
+        Some(Bytes(names.join(&b'/')))
     }
 
     /// Continues a walk at the target of a symlink in `dir` (for `open`, which creates at its end).

@@ -3,7 +3,7 @@
 use super::cuts::{layers, layers_mut};
 use crate::bytes::Bytes;
 use crate::case::{Case, LAYER_TIME, Node, NodeKind};
-use crate::step::{Actor, On, Op, OpenFlags, RenameFlags, Special, footprint_of};
+use crate::step::{Actor, Op, OpenFlags, RenameFlags, Special, footprint_of};
 
 /// All steps or entries simplified at once in one respect: the `at`th respect.
 pub(super) fn bulk(case: &Case, at: usize) -> Option<Case> {
@@ -100,61 +100,8 @@ fn entries(case: &mut Case, mut change: impl FnMut(&mut Node)) {
 }
 
 /// Calls `change` with each path of the merged tree that the step names.
-pub(super) fn paths_mut(op: &mut Op, mut change: impl FnMut(&mut Bytes)) {
-    match op {
-        Op::Open { path, .. }
-        | Op::Truncate { path, .. }
-        | Op::Mkdir { path, .. }
-        | Op::Rmdir { path }
-        | Op::Mknod { path, .. }
-        | Op::Symlink { path, .. }
-        | Op::Readlink { path }
-        | Op::Unlink { path }
-        | Op::Chmod { path, .. }
-        | Op::Stat { path }
-        | Op::Lstat { path }
-        | Op::List { path }
-        | Op::Access { path, .. }
-        | Op::Faccessat { path, .. }
-        | Op::Fchmodat { path, .. }
-        | Op::Flink { new: path, .. }
-        | Op::Statfs { path } => change(path),
-        Op::Chown { on, .. }
-        | Op::Utimens { on, .. }
-        | Op::SetXattr { on, .. }
-        | Op::GetXattr { on, .. }
-        | Op::ListXattr { on, .. }
-        | Op::RemoveXattr { on, .. } => match on {
-            On::Path(path) | On::Link(path) => change(path),
-            On::Slot(_) => {}
-        },
-        Op::Link { old, new } | Op::Rename { old, new, .. } | Op::Linkat { old, new, .. } => {
-            change(old);
-            change(new);
-        }
-        Op::Close { .. }
-        | Op::Read { .. }
-        | Op::Write { .. }
-        | Op::Fstat { .. }
-        | Op::Pread { .. }
-        | Op::Pwrite { .. }
-        | Op::Lseek { .. }
-        | Op::Ftruncate { .. }
-        | Op::Fsync { .. }
-        | Op::Fdatasync { .. }
-        | Op::Getdents { .. }
-        | Op::Fchmod { .. }
-        | Op::Readv { .. }
-        | Op::Writev { .. }
-        | Op::Dup { .. }
-        | Op::Fstatfs { .. }
-        | Op::Syncfs { .. }
-        | Op::Umask { .. }
-        | Op::Remount
-        | Op::Rotate
-        | Op::DropCaches
-        | Op::Observe => {}
-    }
+pub(super) fn paths_mut(op: &mut Op, change: impl FnMut(&mut Bytes)) {
+    op.paths_mut().into_iter().flatten().for_each(change);
 }
 
 /// The path without decorations; the root is `.`, and an empty path stays the error it is.

@@ -16,6 +16,7 @@ impl OpenFlags {
         (libc::O_DIRECTORY, "O_DIRECTORY"),
         (libc::O_NOFOLLOW, "O_NOFOLLOW"),
         (libc::O_NONBLOCK, "O_NONBLOCK"),
+        (libc::O_PATH, "O_PATH"),
     ];
 
     /// Whether all bits of `bit` are set.
@@ -25,12 +26,12 @@ impl OpenFlags {
 
     /// Whether the descriptor may be read from.
     pub fn reads(self) -> bool {
-        matches!(self.0 & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR)
+        !self.has(libc::O_PATH) && matches!(self.0 & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR)
     }
 
     /// Whether the descriptor may be written to.
     pub fn writes(self) -> bool {
-        matches!(self.0 & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
+        !self.has(libc::O_PATH) && matches!(self.0 & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR)
     }
 }
 

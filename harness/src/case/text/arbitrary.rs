@@ -263,6 +263,9 @@ fn op() -> impl Strategy<Value = Op> {
             "statfs" => Op::Statfs { path },
             "fstatfs" => Op::Fstatfs { slot },
             "syncfs" => Op::Syncfs { slot },
+            "chdir" => Op::Chdir { path },
+            "fchdir" => Op::Fchdir { slot },
+            "getcwd" => Op::Getcwd,
             "umask" => Op::Umask { mode },
             "chown" | "lchown" | "fchown" => {
                 Op::Chown { on: on(Op::ALL[which], path, slot), uid: i64::from(count % 2000) - 1, gid: -1 }
