@@ -225,7 +225,7 @@ fn findings_are_kept_and_replayed() -> Result<()> {
     let kept: Vec<_> = fs::read_dir(&keep)?.collect::<Result<_, _>>()?;
     let case = kept.iter().map(fs::DirEntry::path).find(|p| p.extension() == Some("case".as_ref()));
     let case = case.ok_or_else(|| anyhow::anyhow!("no case among {kept:?}"))?;
-    ensure!(kept.len() == 3, "{kept:?}");
+    ensure!(kept.len() == 4, "{kept:?}");
     let replay =
         |file: &Path| ovlcheck(&["replay", "--rootless", "--target-command", target, &file.display().to_string()]);
     ensure!(replay(&case)?.expect(1)?.stdout.contains("DIVERGENCE"));

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use libtest_mimic::{Arguments, Trial};
-use ovlcheck::exec::{TargetSpec, worker_entry};
+use libtest_mimic::{Arguments, Completion, Trial};
+use ovlcheck::check::judge;
+use ovlcheck::exec::{ExecError, Executor, TargetSpec, WorkerConfig, worker_entry};
+use ovlcheck::script;
+use ovlcheck::story;
 use ovlcheck::trace::Privilege;
-use ovlcheck_cases::need::{Need, trial};
+use ovlcheck_cases::corpus::files;
+use ovlcheck_cases::need::{Need, ignorable, trial};
 use ovlcheck_cases::program::{Ended, Program, binary};
 
 fn main() {
@@ -16,18 +21,170 @@ fn main() {
 }
 
 fn trials() -> Vec<Trial> {
-    let own = if rustix::process::geteuid().is_root() { Privilege::Root } else { Privilege::Rootless };
-    let kernel = || Need::of(own, &TargetSpec::Kernel);
-    vec![
+    let kernel = || Need::of(own(), &TargetSpec::Kernel);
+    let mut trials = vec![
+        trial("story/model_and_trace_tell_the_same", kernel(), model_and_trace_tell_the_same),
         trial("doctor/finds_a_good_machine_good", kernel(), doctor_finds_a_good_machine_good),
         trial("doctor/says_what_to_do", vec![], doctor_says_what_to_do),
         trial("doctor/leaves_a_directory_as_it_was", kernel(), doctor_leaves_a_directory_as_it_was),
         trial("doctor/a_directory_that_cannot_be_written_is_3", vec![], doctor_needs_a_directory),
-    ]
+        ignorable("script/is_written_and_runs", kernel(), script_is_written_and_runs),
+        trial("script/takes_one_case", vec![], script_takes_one_case),
+    ];
+    for part in 0..SCRIPT_PARTS {
+        let name = format!("script/agrees_on_case_files_{part}");
+        trials.push(ignorable(name, kernel(), move || scripts_agree(part)));
+        let name = format!("script/sees_faults_{part}");
+        trials.push(ignorable(name, kernel(), move || scripts_see_faults(part)));
+    }
+    trials
 }
+
+/// How many trials share the scripts.
+const SCRIPT_PARTS: usize = 4;
+
+/// Of so many case files one becomes a script.
+const SAMPLE: usize = 9;
 
 fn ovlcheck(arguments: &[&str]) -> Result<Ended> {
     Program::start(&binary(env!("CARGO_BIN_EXE_ovlcheck-suite")), arguments)?.end()
+}
+
+/// Who this test runs as.
+fn own() -> Privilege {
+    if rustix::process::geteuid().is_root() { Privilege::Root } else { Privilege::Rootless }
+}
+
+/// The two tellers have no code in common but their words, so this holds both to the truth.
+fn model_and_trace_tell_the_same() -> Result<()> {
+    let mut executor = Executor::start(WorkerConfig::new(own(), TargetSpec::Kernel))?;
+    let (mut told, mut differ) = (0, Vec::new());
+    for file in files()? {
+        let case = file.read()?;
+        let trace = match executor.run(&case) {
+            Err(ExecError::Unsupported { .. }) => continue,
+            other => other?,
+        };
+        let expected = story::expected(&case, &trace.environment, None);
+        let mut seen = story::seen(&trace);
+        seen.forgive(&expected);
+        told += 1;
+        for (index, (a, b)) in expected.steps.iter().zip(&seen.steps).enumerate() {
+            if (&a.outcome, &a.looks, &a.trees) != (&b.outcome, &b.looks, &b.trees) {
+                differ.push(format!("{}, step {}:\n{a:?}\n{b:?}", file.name, index + 1));
+            }
+        }
+        if expected.last != seen.last {
+            differ.push(format!("{}, the end:\n{:?}\n{:?}", file.name, expected.last, seen.last));
+        }
+    }
+    ensure!(told > 0 && differ.is_empty(), "of {told} stories, these differ:\n{}", differ.join("\n"));
+    Ok(())
+}
+
+/// Why scripts cannot run here, if so.
+fn no_tools() -> Option<String> {
+    let there =
+        |tool: &&str| Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    let missing = ["python3", "unshare", "diff"].into_iter().find(|tool| !there(tool))?;
+    Some(format!("{missing} is not installed"))
+}
+
+/// Runs a script and makes sure that it leaves nothing; its exit status and what it printed.
+fn run_script(text: &str) -> Result<(Option<i32>, String)> {
+    let dir = tempfile::tempdir()?;
+    let (file, tmp) = (dir.path().join("x.sh"), dir.path().join("tmp"));
+    fs::create_dir(&tmp)?;
+    fs::write(&file, text)?;
+    let output = Command::new("/bin/sh").arg(&file).env("TMPDIR", &tmp).stdin(Stdio::null()).output()?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let left: Vec<_> = fs::read_dir(&tmp)?.map(|e| e.map(|e| e.file_name())).collect::<Result<_, _>>()?;
+    ensure!(left.is_empty(), "left behind: {left:?}\n{said}");
+    Ok((output.status.code(), said))
+}
+
+/// A sample of the cases: what ran in a worker gives the same in a script.
+fn scripts_agree(part: usize) -> Result<Completion> {
+    if let Some(reason) = no_tools() {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let mut executor = Executor::start(WorkerConfig::new(own(), TargetSpec::Kernel))?;
+    let mut ran = 0;
+    for file in files()?.into_iter().step_by(SAMPLE).skip(part).step_by(SCRIPT_PARTS) {
+        let case = file.read()?;
+        let trace = match executor.run(&case) {
+            Err(ExecError::Unsupported { .. }) => continue,
+            other => other?,
+        };
+        let text = script::export(&case, &trace.environment, &TargetSpec::Kernel, None)?;
+        let (status, said) = run_script(&text)?;
+        ensure!(status == Some(0), "{}: exit status {status:?}\n{said}", file.name);
+        ran += 1;
+    }
+    ensure!(ran > 0, "no script ran");
+    Ok(Completion::Completed)
+}
+
+/// With a clause broken in the model, the script's expectation is wrong, and it says so.
+fn scripts_see_faults(part: usize) -> Result<Completion> {
+    if let Some(reason) = no_tools() {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let mut executor = Executor::start(WorkerConfig::new(own(), TargetSpec::Kernel))?;
+    let mut ran = 0;
+    let named = files()?.into_iter().filter_map(|f| Some((f.clause()?, f)));
+    for (clause, file) in named.step_by(2 * SAMPLE).skip(part).step_by(SCRIPT_PARTS) {
+        let case = file.read()?;
+        let trace = match executor.run(&case) {
+            Err(ExecError::Unsupported { .. }) => continue,
+            other => other?,
+        };
+        let Some(divergence) = judge(&case, &trace, Some(clause)).divergence else { continue };
+        if script::silent_about(&divergence).is_some() {
+            continue;
+        }
+        let text = script::export(&case, &trace.environment, &TargetSpec::Kernel, Some(clause))?;
+        let (status, said) = run_script(&text)?;
+        ensure!(status == Some(1), "{}: exit status {status:?} for {divergence}\n{said}", file.name);
+        ensure!(said.lines().any(|l| l.starts_with(['-', '+'])), "{said}");
+        ran += 1;
+    }
+    ensure!(ran > 0, "no script ran");
+    Ok(Completion::Completed)
+}
+
+const WHITEOUT: &str = "lower\n  file f \"x\"\nsteps\n  unlink f = ok\nexpect upper\n  whiteout f\n";
+
+fn script_is_written_and_runs() -> Result<Completion> {
+    if let Some(reason) = no_tools() {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (case, script) = (path("x.case"), path("x.sh"));
+    fs::write(&case, WHITEOUT)?;
+    ovlcheck(&["replay", "--script", &script, &case])?.expect(0)?;
+    let (status, said) = run_script(&fs::read_to_string(&script)?)?;
+    ensure!(status == Some(0) && said.contains("whiteout 0000"), "{status:?}: {said}");
+    // What a maintainer does with it: run the file as it is.
+    let status = Command::new(&script).stdin(Stdio::null()).stdout(Stdio::null()).status()?;
+    ensure!(status.code() == Some(0), "{status}");
+    ovlcheck(&["replay", "--fault", "RMV-02.whiteout", "--script", &script, &case])?.expect(1)?;
+    let (status, said) = run_script(&fs::read_to_string(&script)?)?;
+    ensure!(status == Some(1) && said.contains("-  upper f: ENOENT"), "{status:?}: {said}");
+    Ok(Completion::Completed)
+}
+
+fn script_takes_one_case() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (a, b) = (dir.path().join("a.case").display().to_string(), dir.path().join("b.case").display().to_string());
+    for file in [&a, &b] {
+        fs::write(file, WHITEOUT)?;
+    }
+    let ended = ovlcheck(&["replay", "--script", "/nowhere/x.sh", &a, &b])?;
+    ended.expect(2)?;
+    ensure!(ended.stderr.contains("one case file"), "{}", ended.stderr);
+    Ok(())
 }
 
 fn doctor_finds_a_good_machine_good() -> Result<()> {

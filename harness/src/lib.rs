@@ -16,6 +16,8 @@
 //! | [`exec`] | the worker that mounts, runs and observes; `exec::sys` holds the only `unsafe` |
 //! | [`generate`], [`shrink`] | cases from a seed; smaller cases with the same divergence |
 //! | [`campaign`] | many cases, their statistics, the self-test |
+//! | [`story`] | a run as lines of text: by the model, by a trace |
+//! | [`script`] | a case as a shell script that needs nothing of this |
 //! | [`report`], [`cli`] | what people read and type |
 
 pub mod bytes;
@@ -29,6 +31,8 @@ pub mod generate;
 pub mod model;
 pub mod report;
 pub mod resolve;
+pub mod script;
 pub mod shrink;
 pub mod step;
+pub mod story;
 pub mod trace;

@@ -28,14 +28,16 @@ pub struct Finding {
     pub runs: u32,
     /// Why it was not shrunk: running the case again gave something else.
     pub nondeterministic: Option<String>,
+    /// The clause that was broken in the model that judged, if one was.
+    pub fault: Option<Clause>,
 }
 
 impl Finding {
     /// A divergence as it was met.
     pub fn unshrunk(case: &Case, trace: Trace, divergence: Divergence) -> Finding {
         let from = (case.steps.len(), entries(case));
-        let (index, runs, nondeterministic) = (None, 0, None);
-        Finding { index, times: 1, case: case.clone(), divergence, trace, from, runs, nondeterministic }
+        let (index, runs, nondeterministic, fault) = (None, 0, None, None);
+        Finding { index, times: 1, case: case.clone(), divergence, trace, from, runs, nondeterministic, fault }
     }
 }
 
@@ -56,7 +58,7 @@ pub fn investigate(
     fault: Option<Clause>,
     max_time: Duration,
 ) -> Result<Finding, ExecError> {
-    let mut finding = Finding::unshrunk(case, trace, divergence);
+    let mut finding = Finding { fault, ..Finding::unshrunk(case, trace, divergence) };
     let signature = finding.divergence.signature();
     for _ in 0..REPEATS {
         let again = judge(case, &executor.run(case)?, fault).divergence;

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::replay::write_executable;
 use super::{CANNOT, DEFECT, DIVERGED, HELD, INTERRUPTED, WorkerArgs, refuse};
 use super::{say, say_raw};
 use crate::campaign::{Event, Finding, Settings, Summary, run as run_campaign};
+use crate::exec::TargetSpec;
 use crate::generate::Profile;
 use crate::report;
+use crate::script;
 use crate::trace::Filesystem;
 
 /// Cases of the default campaign.
@@ -46,7 +49,7 @@ pub(super) struct RunArgs {
     /// Draw at most this many steps per case.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=200))]
     steps: u64,
-    /// Write case, report and trace of every finding to this directory.
+    /// Write case, report, trace and shell script of every finding to this directory.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     #[command(flatten)]
@@ -122,7 +125,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     let mut hint = String::new();
     if let Some(dir) = &args.keep {
         for (n, finding) in summary.findings.iter().enumerate() {
-            if let Err(e) = keep(dir, n + 1, finding) {
+            if let Err(e) = keep(dir, n + 1, finding, &settings.worker.target) {
                 eprintln!("ovlcheck: cannot write to {}: {e}", dir.display());
                 return CANNOT;
             }
@@ -145,11 +148,19 @@ fn status(summary: &Summary) -> u8 {
     }
 }
 
-fn keep(dir: &Path, n: usize, finding: &Finding) -> std::io::Result<()> {
+fn keep(dir: &Path, n: usize, finding: &Finding, target: &TargetSpec) -> std::io::Result<()> {
     let rule = finding.divergence.rule.map_or("none", |r| r.id());
     let name = format!("{n:02}-{rule}-{}", finding.divergence.operation);
     std::fs::write(dir.join(format!("{name}.case")), finding.case.to_string())?;
-    std::fs::write(dir.join(format!("{name}.txt")), report::finding(finding))?;
+    let mut text = report::finding(finding);
+    match script::export(&finding.case, &finding.trace.environment, target, finding.fault) {
+        Ok(script) => write_executable(&dir.join(format!("{name}.sh")), &script)?,
+        Err(e) => text += &format!("{e}\n"),
+    }
+    if let Some(why) = script::silent_about(&finding.divergence) {
+        text += &format!("the script does not show it: {why}\n");
+    }
+    std::fs::write(dir.join(format!("{name}.txt")), text)?;
     let trace = serde_json::to_string(&finding.trace).map_err(std::io::Error::other)?;
     std::fs::write(dir.join(format!("{name}.trace.json")), trace)
 }

@@ -1,24 +1,27 @@
 //! `ovlcheck replay`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::say;
 use super::{CANNOT, DEFECT, DIVERGED, HELD, USAGE, WorkerArgs, refuse};
 use crate::campaign::Finding;
-use crate::case::text;
+use crate::case::{Case, text};
 use crate::check::{check_expectations, judge};
 use crate::exec::{ExecError, Executor};
 use crate::model::Clause;
 use crate::report;
+use crate::script;
+use crate::trace::Trace;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   ovlcheck replay found/*.case                         do they still diverge?
   ovlcheck replay --times 20 x.case                    is it always the same?
   ovlcheck replay --fault RMV-02.whiteout x.case       what a kernel without whiteouts would show
-  ovlcheck replay --trace x.case > x.json              the trace, to be judged elsewhere";
+  ovlcheck replay --trace x.case > x.json              the trace, to be judged elsewhere
+  ovlcheck replay --script x.sh x.case                 a shell script for who has no ovlcheck";
 
 /// What `ovlcheck replay` takes.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +38,10 @@ pub(super) struct ReplayArgs {
     /// Print the traces as JSON, one a line, instead of judging them.
     #[arg(long)]
     trace: bool,
+    /// Write the case as a shell script that shows what is expected here and what is seen, and needs
+    /// nothing of ovlcheck. Takes one case file.
+    #[arg(long, value_name = "FILE.sh", conflicts_with = "trace")]
+    script: Option<PathBuf>,
     #[command(flatten)]
     worker: WorkerArgs,
 }
@@ -50,6 +57,10 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
                 return USAGE;
             }
         }
+    }
+    if args.script.is_some() && cases.len() != 1 {
+        eprintln!("ovlcheck: --script takes one case file, not {}", cases.len());
+        return USAGE;
     }
     let mut executor = match Executor::start(args.worker.config()) {
         Ok(executor) => executor,
@@ -77,14 +88,22 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
                 }
                 continue;
             }
+            if let Some(path) = &args.script {
+                if let Err(status) = write_script(path, case, &trace, args) {
+                    return status;
+                }
+            }
             let divergence = judge(case, &trace, args.fault).divergence.or_else(|| check_expectations(case, &trace));
             let Some(divergence) = divergence else {
                 say!("{}: holds", file.display());
                 continue;
             };
             diverged = true;
+            if let Some(why) = args.script.as_ref().and_then(|_| script::silent_about(&divergence)) {
+                eprintln!("ovlcheck: the script does not show it: {why}");
+            }
             say!("{}: {divergence}", file.display());
-            let finding = Finding::unshrunk(case, trace, divergence);
+            let finding = Finding { fault: args.fault, ..Finding::unshrunk(case, trace, divergence) };
             say!("{}", report::finding(&finding));
         }
     }
@@ -93,4 +112,24 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
         (false, true) => CANNOT,
         _ => HELD,
     }
+}
+
+/// Writes the script of a case, for the machine that the trace was made on.
+fn write_script(path: &Path, case: &Case, trace: &Trace, args: &ReplayArgs) -> Result<(), u8> {
+    let target = args.worker.config().target;
+    let script = script::export(case, &trace.environment, &target, args.fault).map_err(|e| {
+        eprintln!("ovlcheck: {e}");
+        CANNOT
+    })?;
+    write_executable(path, &script).map_err(|e| {
+        eprintln!("ovlcheck: cannot write {}: {e}", path.display());
+        CANNOT
+    })
+}
+
+/// Writes a file that can be executed.
+pub(super) fn write_executable(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
 }

@@ -6,6 +6,7 @@ mod resolved;
 mod rules;
 mod selftest;
 mod summary;
+mod tree_diff;
 
 pub use doctor::doctor;
 pub use finding::{finding, short};
