@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::Arguments;
-use ovlcheck::campaign::{Event, Settings, find_again, investigate, run, self_test};
+use ovlcheck::campaign::{Event, Settings, examine, find_again, investigate, run, self_test};
 use ovlcheck::case::Case;
+use ovlcheck::check::Oracle;
 use ovlcheck::exec::{Executor, TargetSpec, WorkerConfig, worker_entry};
 use ovlcheck::generate::{Profile, draw, seed_for};
 use ovlcheck::model::{Clause, Model};
@@ -33,6 +34,11 @@ fn main() {
             trials.push(trial(name, needs(), move || a_finding_shrinks_and_replays(of, clause(id)?)));
         }
     }
+    trials.push(trial(
+        "root::another_plain_filesystem_is_noticed",
+        [Need::of(Privilege::Root, &TargetSpec::Kernel), vec![Need::Rootless]].concat(),
+        another_plain_filesystem_is_noticed,
+    ));
     for filesystem in DISKS {
         for target in [TargetSpec::Kernel, TargetSpec::Plain] {
             let name = format!("{}::{}::every_step_agrees", filesystem.name(), target.name());
@@ -55,6 +61,7 @@ fn settings(worker: WorkerConfig, seed: u64, cases: u64) -> Settings {
         jobs: 1,
         profile: Profile::new(worker.privilege),
         worker,
+        mirror: 4,
         shrink_time: Duration::from_secs(5),
         max_findings: 5,
     }
@@ -63,6 +70,7 @@ fn settings(worker: WorkerConfig, seed: u64, cases: u64) -> Settings {
 /// A campaign in which the model is right about everything.
 fn every_step_agrees(worker: WorkerConfig) -> Result<()> {
     let cases = 300;
+    let overlay = worker.target != TargetSpec::Plain;
     let mut found = Vec::new();
     let summary = run(&settings(worker, 1, cases), &AtomicBool::new(false), |event| {
         if let Event::Found(finding) = event {
@@ -73,6 +81,11 @@ fn every_step_agrees(worker: WorkerConfig) -> Result<()> {
     ensure!(summary.defects.is_empty(), "{:?}", summary.defects);
     ensure!(summary.stats.untested.is_empty(), "{:?}", summary.stats.untested);
     ensure!(summary.stats.cases == cases, "{} cases", summary.stats.cases);
+    if overlay {
+        let (steps, compared) = summary.stats.mirrored_steps;
+        ensure!(steps > 0 && compared >= steps * 4 / 5, "{compared} of {steps} steps compared with a plain filesystem");
+        ensure!(summary.stats.resolved >= cases, "{} trees resolved", summary.stats.resolved);
+    }
     // Ten steps at least in each case, and a case in which nothing happens shows nothing.
     ensure!(summary.stats.checked >= 10 * cases, "only {} steps checked", summary.stats.checked);
     ensure!(
@@ -81,6 +94,29 @@ fn every_step_agrees(worker: WorkerConfig) -> Result<()> {
         summary.stats.changed
     );
     Ok(())
+}
+
+/// The plain counterparts run with other rights than the cases: that must show, shrink, and show again.
+fn another_plain_filesystem_is_noticed() -> Result<()> {
+    let mut executor = Executor::start(WorkerConfig::new(Privilege::Root, TargetSpec::Kernel))?;
+    let mut plain = Executor::start(WorkerConfig::new(Privilege::Rootless, TargetSpec::Plain))?;
+    let profile = Profile { entries: 3..=8, ..Profile::new(Privilege::Rootless) };
+    for index in 0..200 {
+        let case = draw::<Model>(&profile, &seed_for(4, index));
+        let (trace, divergence) = examine(&mut executor, Some(&mut plain), &case, None)?;
+        let Some(divergence) = divergence else { continue };
+        ensure!(divergence.oracle == Oracle::Plain, "{divergence}");
+        let signature = divergence.signature();
+        let limit = Duration::from_secs(10);
+        let finding = investigate(&mut executor, Some(&mut plain), &case, trace, divergence, None, limit)?;
+        ensure!(finding.nondeterministic.is_none(), "{:?}", finding.nondeterministic);
+        let text = finding.case.to_string();
+        ensure!(finding.case.steps.len() <= 3, "not small:\n{text}");
+        let again = examine(&mut executor, Some(&mut plain), &text.parse()?, None)?.1;
+        ensure!(again.map(|d| d.signature()) == Some(signature), "it is not the same again:\n{text}");
+        return Ok(());
+    }
+    Err(anyhow!("no case of 200 tells root from a user namespace"))
 }
 
 /// Clauses of all parts of the specification whose faults a short campaign must notice.
@@ -113,7 +149,7 @@ fn faults_are_noticed(worker: WorkerConfig) -> Result<()> {
 fn a_finding_shrinks_and_replays(worker: WorkerConfig, fault: Clause) -> Result<()> {
     let mut executor = Executor::start(worker.clone())?;
     let (case, trace, divergence) = first_divergence(&mut executor, worker.privilege, fault)?;
-    let finding = investigate(&mut executor, &case, trace, divergence, Some(fault), Duration::from_secs(10))?;
+    let finding = investigate(&mut executor, None, &case, trace, divergence, Some(fault), Duration::from_secs(10))?;
     ensure!(finding.nondeterministic.is_none(), "{:?}", finding.nondeterministic);
     let text = finding.case.to_string();
     ensure!(finding.case.steps.len() <= 4, "not small:\n{text}");

@@ -75,6 +75,7 @@ fn agrees_with_a_campaign(privilege: Privilege) -> Result<()> {
         jobs: 1,
         profile: Profile::new(privilege),
         worker: WorkerConfig::new(privilege, TargetSpec::Kernel),
+        mirror: 0,
         shrink_time: Duration::ZERO,
         max_findings: 0,
     };

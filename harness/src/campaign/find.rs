@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::case::Case;
-use crate::check::{Divergence, Place, judge};
-use crate::exec::{ExecError, Executor};
+use crate::check::{Divergence, Mirror, Oracle, Place, Transparency, judge, transparency};
+use crate::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
 use crate::model::Clause;
 use crate::shrink::{Budget, CaseTree, shrink_from};
 use crate::trace::Trace;
@@ -49,9 +49,45 @@ pub fn entries(case: &Case) -> usize {
 /// How often a case is run again before it is believed.
 const REPEATS: usize = 2;
 
-/// Makes sure of a divergence and shrinks its case while the signature stays.
+/// Starts the worker that runs the plain counterparts of another's cases; `None` where that one has no
+/// overlay either.
+pub fn start_mirror(worker: &WorkerConfig) -> Result<Option<Executor>, ExecError> {
+    match worker.target {
+        TargetSpec::Plain => Ok(None),
+        _ => Executor::start(WorkerConfig { target: TargetSpec::Plain, ..worker.clone() }).map(Some),
+    }
+}
+
+/// Runs the plain counterpart of a case and compares; `None` where it has none, or cannot be run.
+pub fn mirrored(plain: &mut Executor, case: &Case, trace: &Trace) -> Result<Option<Transparency>, ExecError> {
+    let Some(mirror) = Mirror::of(case, &trace.environment) else { return Ok(None) };
+    match plain.run(&mirror.case) {
+        Ok(seen) => Ok(Some(transparency(case, &mirror, trace, &seen))),
+        Err(ExecError::Unsupported { .. } | ExecError::Setup(_)) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Runs a case and asks all oracles, the plain one where there is a worker for it.
+pub fn examine(
+    executor: &mut Executor,
+    mirror: Option<&mut Executor>,
+    case: &Case,
+    fault: Option<Clause>,
+) -> Result<(Trace, Option<Divergence>), ExecError> {
+    let trace = executor.run(case)?;
+    let mut divergence = judge(case, &trace, fault).divergence;
+    if let (None, Some(plain)) = (&divergence, mirror) {
+        divergence = mirrored(plain, case, &trace)?.and_then(|t| t.divergence);
+    }
+    Ok((trace, divergence))
+}
+
+/// Makes sure of a divergence and shrinks its case while the signature stays. `mirror` runs plain
+/// counterparts; it is asked only if the divergence is from one.
 pub fn investigate(
     executor: &mut Executor,
+    mirror: Option<&mut Executor>,
     case: &Case,
     trace: Trace,
     divergence: Divergence,
@@ -60,8 +96,9 @@ pub fn investigate(
 ) -> Result<Finding, ExecError> {
     let mut finding = Finding { fault, ..Finding::unshrunk(case, trace, divergence) };
     let signature = finding.divergence.signature();
+    let mut mirror = mirror.filter(|_| finding.divergence.oracle == Oracle::Plain);
     for _ in 0..REPEATS {
-        let again = judge(case, &executor.run(case)?, fault).divergence;
+        let again = examine(executor, mirror.as_deref_mut(), case, fault)?.1;
         if again.as_ref().map(Divergence::signature) != Some(signature.clone()) {
             let seen = again.map_or("no divergence".to_owned(), |d| d.to_string());
             finding.nondeterministic = Some(format!("run again, the case gave: {seen}"));
@@ -77,8 +114,8 @@ pub fn investigate(
         if error.is_some() {
             return false;
         }
-        match executor.run(candidate) {
-            Ok(trace) => judge(candidate, &trace, fault).divergence.is_some_and(|d| d.signature() == signature),
+        match examine(executor, mirror.as_deref_mut(), candidate, fault) {
+            Ok((_, divergence)) => divergence.is_some_and(|d| d.signature() == signature),
             // A candidate that cannot be made here is not smaller, it is something else.
             Err(ExecError::Unsupported { .. } | ExecError::Setup(_)) => false,
             Err(e) => {
@@ -91,7 +128,7 @@ pub fn investigate(
         return Err(e);
     }
     finding.runs = shrunk.runs;
-    if let Some((trace, divergence)) = find_again(executor, &shrunk.case, fault)? {
+    if let (trace, Some(divergence)) = examine(executor, mirror, &shrunk.case, fault)? {
         if divergence.signature() == signature {
             (finding.case, finding.trace, finding.divergence) = (shrunk.case, trace, divergence);
         }
@@ -99,12 +136,12 @@ pub fn investigate(
     Ok(finding)
 }
 
-/// Runs a case and returns its divergence, if it has one.
+/// Runs a case and returns its divergence from the model, if it has one.
 pub fn find_again(
     executor: &mut Executor,
     case: &Case,
     fault: Option<Clause>,
 ) -> Result<Option<(Trace, Divergence)>, ExecError> {
-    let trace = executor.run(case)?;
-    Ok(judge(case, &trace, fault).divergence.map(|d| (trace, d)))
+    let (trace, divergence) = examine(executor, None, case, fault)?;
+    Ok(divergence.map(|d| (trace, d)))
 }

@@ -7,7 +7,7 @@ mod run;
 mod selftest;
 mod stats;
 
-pub use find::{Finding, entries, find_again, investigate};
+pub use find::{Finding, entries, examine, find_again, investigate, mirrored, start_mirror};
 pub use run::{Event, Settings, run};
 pub use selftest::{FaultResult, REPLAYS, SelfTest, ShrunkFault, self_test};
 pub use stats::{Stats, Summary};

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::find::{Finding, investigate};
+use super::find::{Finding, investigate, mirrored, start_mirror};
 use super::stats::{Stats, Summary};
 use crate::case::Case;
 use crate::check::{Signature, judge};
@@ -29,6 +29,8 @@ pub struct Settings {
     pub profile: Profile,
     /// How workers run.
     pub worker: WorkerConfig,
+    /// The case of every so manieth index is also run on a plain filesystem; 0 for none.
+    pub mirror: u64,
     /// How long shrinking one divergence may take.
     pub shrink_time: Duration,
     /// How many signatures are shrunk; further ones are only counted.
@@ -158,6 +160,10 @@ fn job<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>) {
 fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Executor) -> Result<(), ExecError> {
     let mut pending: std::collections::VecDeque<(u64, Case)> = std::collections::VecDeque::new();
     let mut stats = Stats::default();
+    let mut mirror = match shared.settings.mirror {
+        0 => None,
+        _ => start_mirror(&shared.settings.worker)?,
+    };
     loop {
         while pending.len() < DEPTH {
             let Some(index) = shared.take() else { break };
@@ -168,7 +174,14 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
         let Some((index, case)) = pending.pop_front() else { break };
         match executor.receive() {
             Ok(trace) => {
-                let judgement = judge(&case, &trace, None);
+                let mut judgement = judge(&case, &trace, None);
+                let every = shared.settings.mirror.max(1);
+                if let (None, Some(plain), true) = (&judgement.divergence, &mut mirror, index % every == 0) {
+                    if let Some(transparency) = mirrored(plain, &case, &trace)? {
+                        stats.count_mirrored(&transparency);
+                        judgement.divergence = transparency.divergence;
+                    }
+                }
                 stats.count(&case, &trace, &judgement);
                 if judgement.divergence.is_some() {
                     // The worker is needed for shrinking: first let it finish what it has in hand.
@@ -181,7 +194,7 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
                     }
                     for (index, case, trace, judgement) in done {
                         if let Some(divergence) = judgement.divergence {
-                            found(shared, executor, index, &case, trace, divergence)?;
+                            found(shared, executor, mirror.as_mut(), index, &case, trace, divergence)?;
                         }
                     }
                 }
@@ -214,6 +227,7 @@ fn report<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, stats: &mut Stats)
 fn found<F: FnMut(Event<'_>) + Send>(
     shared: &Shared<'_, F>,
     executor: &mut Executor,
+    mirror: Option<&mut Executor>,
     index: u64,
     case: &Case,
     trace: Trace,
@@ -234,7 +248,7 @@ fn found<F: FnMut(Event<'_>) + Send>(
         // Claimed before it is shrunk, so that no other job shrinks it too.
         state.findings.insert(signature.clone(), usize::MAX);
     }
-    let mut finding = investigate(executor, case, trace, divergence, None, shared.settings.shrink_time)?;
+    let mut finding = investigate(executor, mirror, case, trace, divergence, None, shared.settings.shrink_time)?;
     finding.index = Some(index);
     let mut state = shared.state();
     let state = &mut *state;

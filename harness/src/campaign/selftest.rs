@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::find::{find_again, investigate};
+use super::find::{examine, investigate};
 use super::run::Settings;
 use crate::case::Case;
 use crate::check::{Divergence, judge};
@@ -151,14 +151,15 @@ fn shrink_fault(
     fault: Clause,
 ) -> Result<ShrunkFault, ExecError> {
     let begun = Instant::now();
-    let finding = investigate(executor, case, trace.clone(), divergence.clone(), Some(fault), settings.shrink_time)?;
+    let finding =
+        investigate(executor, None, case, trace.clone(), divergence.clone(), Some(fault), settings.shrink_time)?;
     let took = begun.elapsed();
     let mut replays = 0;
     let read_back: Result<Case, _> = finding.case.to_string().parse();
     if let Ok(written) = read_back {
         for _ in 0..REPLAYS {
-            let again = find_again(executor, &written, Some(fault))?;
-            replays += u32::from(again.is_some_and(|(_, d)| d.signature() == divergence.signature()));
+            let (_, again) = examine(executor, None, &written, Some(fault))?;
+            replays += u32::from(again.is_some_and(|d| d.signature() == divergence.signature()));
         }
     }
     Ok(ShrunkFault { case: finding.case, runs: finding.runs, took, replays })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::find::Finding;
 use crate::case::Case;
-use crate::check::Judgement;
+use crate::check::{Deviation, Judgement, Transparency};
 use crate::errno::Errno;
 use crate::model::{CLAUSES, Clause};
 use crate::trace::{Environment, Outcome, Trace};
@@ -25,6 +25,12 @@ pub struct Stats {
     pub changed: u64,
     /// Steps meant to change the tree.
     pub mutating: u64,
+    /// Cases that were also run on a plain filesystem.
+    pub mirrored: u64,
+    /// Steps of those cases, and how many of them were compared in full.
+    pub mirrored_steps: (u64, u64),
+    /// Steps of those cases in which the overlay is supposed to differ.
+    pub deviations: BTreeMap<Deviation, u64>,
     /// Cases that could not be tested, by reason.
     pub untested: BTreeMap<String, u64>,
     /// Cases that diverged.
@@ -58,6 +64,16 @@ impl Stats {
         }
     }
 
+    /// Counts what the comparison of one case with a plain filesystem came to.
+    pub fn count_mirrored(&mut self, transparency: &Transparency) {
+        self.mirrored += 1;
+        self.mirrored_steps.0 += transparency.steps as u64;
+        self.mirrored_steps.1 += transparency.compared as u64;
+        for (deviation, steps) in &transparency.deviations {
+            *self.deviations.entry(*deviation).or_default() += *steps as u64;
+        }
+    }
+
     /// Adds another worker's counts.
     pub fn add(&mut self, other: &Stats) {
         self.cases += other.cases;
@@ -65,6 +81,12 @@ impl Stats {
         self.checked += other.checked;
         self.changed += other.changed;
         self.resolved += other.resolved;
+        self.mirrored += other.mirrored;
+        self.mirrored_steps.0 += other.mirrored_steps.0;
+        self.mirrored_steps.1 += other.mirrored_steps.1;
+        for (deviation, n) in &other.deviations {
+            *self.deviations.entry(*deviation).or_default() += n;
+        }
         self.mutating += other.mutating;
         self.diverged += other.diverged;
         for (reason, n) in &other.untested {

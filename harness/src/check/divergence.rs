@@ -20,6 +20,8 @@ pub enum Oracle {
     Tree(Side),
     /// The merged tree, against its layers as they lie on disk: the layer resolver.
     Layers,
+    /// The same steps on a plain filesystem: transparency.
+    Plain,
     /// The lower layers changed.
     Lower,
     /// An assertion that stands in the case file.
@@ -40,6 +42,7 @@ impl fmt::Display for Oracle {
             Oracle::Footprint(s) => write!(f, "footprint, {} side", side(s)),
             Oracle::Tree(s) => write!(f, "{} tree", side(s)),
             Oracle::Layers => f.write_str("merged tree against its layers"),
+            Oracle::Plain => f.write_str("plain filesystem"),
             Oracle::Lower => f.write_str("lower layers"),
             Oracle::CaseFile => f.write_str("case file"),
             Oracle::Ending => f.write_str("ending"),

@@ -9,9 +9,11 @@ mod divergence;
 mod expect;
 mod judge;
 mod layers;
+mod transparency;
 mod trees;
 
 pub use compare::IGNORED_XATTRS;
 pub use divergence::{Divergence, Oracle, Place, Signature};
 pub use expect::check_expectations;
 pub use judge::{Judgement, judge};
+pub use transparency::{Deviation, Mirror, Transparency, transparency};

@@ -49,6 +49,9 @@ pub(super) struct RunArgs {
     /// Draw at most this many steps per case.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=200))]
     steps: u64,
+    /// Run every N-th case on a plain filesystem as well, and compare [0: none].
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    mirror: u64,
     /// Write case, report, trace and shell script of every finding to this directory.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -60,7 +63,7 @@ impl Default for RunArgs {
     fn default() -> Self {
         let filesystem = Filesystem::default().name().to_owned();
         let worker = WorkerArgs { rootless: false, target_command: None, plain: false, filesystem };
-        RunArgs { seed: None, cases: None, time: None, jobs: None, steps: 30, keep: None, worker }
+        RunArgs { seed: None, cases: None, time: None, jobs: None, steps: 30, mirror: 4, keep: None, worker }
     }
 }
 
@@ -96,6 +99,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         profile: Profile { steps: steps.min(10)..=steps, ..Profile::new(worker.privilege) },
         worker,
+        mirror: args.mirror,
         shrink_time: Duration::from_secs(10),
         max_findings: 50,
     };

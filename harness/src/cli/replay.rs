@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::say;
 use super::{CANNOT, DEFECT, DIVERGED, HELD, USAGE, WorkerArgs, refuse};
-use crate::campaign::Finding;
+use crate::campaign::{Finding, mirrored, start_mirror};
 use crate::case::{Case, text};
 use crate::check::{check_expectations, judge};
 use crate::exec::{ExecError, Executor};
@@ -66,6 +66,15 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
         Ok(executor) => executor,
         Err(e) => return refuse(&e),
     };
+    // With a fault the model alone is on trial.
+    let mut mirror = if args.trace || args.fault.is_some() {
+        None
+    } else {
+        match start_mirror(&args.worker.config()) {
+            Ok(mirror) => mirror,
+            Err(e) => return refuse(&e),
+        }
+    };
     let (mut diverged, mut untested) = (false, false);
     for (file, case) in &cases {
         for _ in 0..args.times.max(1) {
@@ -93,7 +102,14 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
                     return status;
                 }
             }
-            let divergence = judge(case, &trace, args.fault).divergence.or_else(|| check_expectations(case, &trace));
+            let mut divergence =
+                judge(case, &trace, args.fault).divergence.or_else(|| check_expectations(case, &trace));
+            if let (None, Some(plain)) = (&divergence, &mut mirror) {
+                divergence = match mirrored(plain, case, &trace) {
+                    Ok(transparency) => transparency.and_then(|t| t.divergence),
+                    Err(e) => return refuse(&e),
+                };
+            }
             let Some(divergence) = divergence else {
                 say!("{}: holds", file.display());
                 continue;

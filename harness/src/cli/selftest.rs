@@ -55,6 +55,7 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
             jobs: 1,
             profile: Profile::new(worker.privilege),
             worker,
+            mirror: 0,
             shrink_time: Duration::from_secs(10),
             max_findings: 0,
         })

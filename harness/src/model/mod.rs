@@ -47,6 +47,7 @@ mod xattr;
 
 pub use clause::{CLAUSES, Clause, Level, Rules};
 pub use context::{Context, View};
+pub use survey::Facts;
 
 use std::cell::RefCell;
 use std::rc::Rc;

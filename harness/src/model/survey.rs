@@ -1,12 +1,95 @@
 //! A survey of the world: every visible path and what is open, without any effect of looking.
 
 use super::disk::{Ino, XattrValue};
+use super::overlay::{DentryId, NodeId};
 use super::{Model, View};
 use crate::bytes::Bytes;
-use crate::step::SLOTS;
+use crate::step::{Actor, SLOTS, Slot};
 use crate::trace::Kind;
 
+/// What is at a place, for those who judge without the model but must know what they look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its type.
+    pub kind: Kind,
+    /// The overlay inode.
+    pub node: NodeId,
+    /// Its inode in the upper layer, if it has one there.
+    pub upper: Option<Ino>,
+    /// Whether a lower layer has a part in it.
+    pub lower: bool,
+    /// Whether it is a directory that lists raw whiteouts (WHT-04).
+    pub lists_whiteouts: bool,
+    /// Whether something lower would show through at its name (RMV-01).
+    pub covers: bool,
+    /// Whether it has private xattrs, which are not shown, or not as they are (XAT-02).
+    pub hides_xattrs: bool,
+    /// Whether it has `trusted.*` xattrs.
+    pub trusted_xattrs: bool,
+    /// Whether its name was removed.
+    pub removed: bool,
+    /// Whether mode or owner were changed by another overlay inode of its upper inode (REN-14).
+    pub stale: bool,
+}
+
 impl Model {
+    /// What a path leads to, for this actor; the walk looks up what the call would look up.
+    pub(crate) fn facts(&mut self, actor: Actor, path: &[u8], follow: bool) -> Option<Facts> {
+        self.actor = actor;
+        let walked = self.walk(path, follow);
+        self.actor = Actor::Root;
+        self.facts_of(walked.ok()?)
+    }
+
+    /// What a descriptor refers to.
+    pub(crate) fn facts_of_slot(&mut self, slot: Slot) -> Option<Facts> {
+        let dentry = self.slots.get(usize::from(slot))?.as_ref()?.borrow().dentry;
+        self.facts_of(dentry)
+    }
+
+    fn facts_of(&mut self, id: DentryId) -> Option<Facts> {
+        let covers = self.lower_positive(id);
+        let dentry = self.cache.dentry(id);
+        let node = self.cache.node(dentry.node?);
+        let real = &self.disk[node.real()];
+        let raw = || real.names().into_iter().flatten().any(|(_, &i)| self.disk[i].is_char_whiteout());
+        Some(Facts {
+            kind: node.kind,
+            node: dentry.node?,
+            upper: node.upper,
+            lower: !node.lowers.is_empty(),
+            lists_whiteouts: node.kind == Kind::Dir && node.lists_real() && raw(),
+            covers,
+            trusted_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"trusted.")),
+            hides_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"@")),
+            removed: !dentry.hashed,
+            stale: node.kind != Kind::Dir && (node.mode, node.owner) != (real.mode, (real.uid, real.gid)),
+        })
+    }
+
+    /// Whether a file in the upper layer has several names there.
+    pub(crate) fn upper_has_links(&self) -> bool {
+        let mut dirs = vec![self.upper];
+        while let Some(dir) = dirs.pop() {
+            for &ino in self.disk[dir].names().into_iter().flatten().map(|(_, ino)| ino) {
+                let inode = &self.disk[ino];
+                if inode.is_dir() {
+                    dirs.push(ino);
+                } else if inode.nlink > 1 && !inode.is_char_whiteout() {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Whether the root of the upper layer is as that of a new one, but for its dates.
+    pub(crate) fn upper_root_is_plain(&self) -> bool {
+        let root = &self.disk[self.upper];
+        let shown = root.xattrs.keys().any(|n| !n.0.starts_with(b"@") || n.0.starts_with(b"@overlay."));
+        (root.mode, root.uid, root.gid) == (0o755, 0, 0) && !shown
+    }
+
     /// Every path of the merged tree with its type, the root excluded, sorted within a directory.
     pub fn survey(&self, out: &mut Vec<(Bytes, Kind)>) {
         let mut stack: Vec<Ino> = vec![self.upper];

@@ -102,5 +102,17 @@ fn write_head(out: &mut String, summary: &Summary) -> std::fmt::Result {
     if stats.resolved > 0 {
         writeln!(out, "{} merged trees compared with what their layers make", stats.resolved)?;
     }
+    if stats.mirrored > 0 {
+        let (steps, compared) = stats.mirrored_steps;
+        let share = 100.0 * compared as f64 / steps.max(1) as f64;
+        writeln!(
+            out,
+            "{} cases also on a plain filesystem: {share:.1} % of {steps} steps compared in full",
+            stats.mirrored
+        )?;
+        for (deviation, n) in &stats.deviations {
+            writeln!(out, "  {:<7} {n:>7} steps not: {}", deviation.id(), deviation.statement())?;
+        }
+    }
     Ok(())
 }

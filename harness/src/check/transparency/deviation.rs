@@ -1,0 +1,202 @@
+//! The closed list of what an overlay does otherwise than a plain filesystem.
+
+use crate::bytes::Bytes;
+use crate::model::{Facts, Model};
+use crate::step::{Device, On, Op, RenameFlags, Slot, Special, Step};
+use crate::trace::Kind;
+
+/// Longest name of an xattr.
+const XATTR_NAME_MAX: usize = 255;
+
+/// Something in which an overlay is supposed to differ, named after its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Deviation {
+    /// A lower or merged directory cannot be renamed.
+    RenameLower,
+    /// RENAME_WHITEOUT is refused.
+    RenameWhiteout,
+    /// Two names of one upper file that were found separately cannot be renamed onto each other.
+    RenameAlias,
+    /// What one name of an upper file tells the kernel of mode and owner, names found separately do not know.
+    StaleAlias,
+    /// A whiteout cannot be made.
+    MakeWhiteout,
+    /// A directory that does not merge lists its raw whiteouts.
+    RawListing,
+    /// A directory of the upper layer alone is not empty while raw whiteouts lie in it.
+    RawNotEmpty,
+    /// The size of a list of xattrs counts what is not listed.
+    HiddenXattrs,
+    /// A private xattr gets longer when it is escaped, and the prefix alone is none.
+    PrivateXattr,
+    /// What was removed while open is not copied up as if it were there.
+    CopyUpRemoved,
+    /// A lower file that was removed while open keeps its link count.
+    RemovedLower,
+    /// A directory that shows nothing is cleared of whiteouts when it is removed, which dates it.
+    RemovedDir,
+    /// Writing to a fifo does not date what lies in a layer.
+    FifoDates,
+    /// Copying up parts the names of what became a lower file.
+    RotatedLinks,
+    /// The root of a new upper layer has attributes of its own.
+    RotatedRoot,
+}
+
+/// All deviations, each with its rule and a statement.
+const DEVIATIONS: &[(Deviation, &str, &str)] = &[
+    (Deviation::RenameLower, "REN-02", "a lower or merged directory cannot be renamed (EXDEV)"),
+    (Deviation::RenameWhiteout, "REN-01", "RENAME_WHITEOUT is refused (EINVAL)"),
+    (Deviation::RenameAlias, "REN-14", "names of one upper file that were found separately (ESTALE)"),
+    (Deviation::StaleAlias, "REN-14", "mode and owner changed by another name of an upper file, found separately"),
+    (Deviation::MakeWhiteout, "WHT-07", "a whiteout cannot be made (EPERM)"),
+    (Deviation::RawListing, "WHT-04", "a directory that does not merge lists its raw whiteouts"),
+    (Deviation::RawNotEmpty, "RMV-05", "a pure upper directory is not empty while raw whiteouts lie in it"),
+    (Deviation::HiddenXattrs, "XAT-02", "the size of a list of xattrs counts what is not listed"),
+    (
+        Deviation::PrivateXattr,
+        "XAT-01",
+        "private xattrs are escaped: a long one gets too long, the prefix alone is none",
+    ),
+    (Deviation::CopyUpRemoved, "FIL-11", "what was removed while open is not copied up"),
+    (Deviation::RemovedLower, "CUP-06", "a lower file that was removed while open keeps its link count"),
+    (Deviation::RemovedDir, "RMV-07", "a removed directory was cleared of its whiteouts, which dates it"),
+    (Deviation::FifoDates, "FIL-14", "a fifo is the overlay's own: writing does not date what lies in a layer"),
+    (Deviation::RotatedLinks, "CUP-14", "copying up parts the names of a file"),
+    (Deviation::RotatedRoot, "LKP-05", "the root of a new upper layer has attributes of its own"),
+];
+
+impl Deviation {
+    /// The rule that says so.
+    pub fn id(self) -> &'static str {
+        DEVIATIONS.iter().find(|(d, _, _)| *d == self).map_or("", |(_, id, _)| id)
+    }
+
+    /// What it says.
+    pub fn statement(self) -> &'static str {
+        DEVIATIONS.iter().find(|(d, _, _)| *d == self).map_or("", |(_, _, statement)| statement)
+    }
+}
+
+/// What follows from a deviation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The step is left out of the plain run.
+    LeaveOut,
+    /// What it returns is not compared.
+    Outcome,
+    /// The dates of fifos are not compared from here on.
+    Dates,
+    /// From here on the trees may differ: nothing is compared any more.
+    Stop,
+}
+
+/// In what way the overlay is supposed to differ in this step, in the model's state before it.
+pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Verdict)> {
+    let places = step.op.paths().into_iter().flatten();
+    let stale = places.filter_map(|path| model.facts(step.actor, path.as_slice(), true)).any(|facts| facts.stale);
+    if stale || step.op.slot().and_then(|slot| model.facts_of_slot(slot)).is_some_and(|facts| facts.stale) {
+        return Some((Deviation::StaleAlias, Verdict::Stop));
+    }
+    match &step.op {
+        Op::Mknod { node: Special::Char(Device::WHITEOUT), .. } => Some((Deviation::MakeWhiteout, Verdict::LeaveOut)),
+        Op::Rename { old, new, flags } => rename(model, step, old, new, *flags),
+        Op::List { path } => listing(model.facts(step.actor, path.as_slice(), true)?),
+        Op::Rmdir { path } => {
+            let facts = model.facts(step.actor, path.as_slice(), false)?;
+            (is_raw(facts) && !facts.covers).then_some((Deviation::RawNotEmpty, Verdict::LeaveOut))
+        }
+        Op::Getdents { slot, .. } => listing(model.facts_of_slot(*slot)?),
+        Op::Write { slot, .. } | Op::Writev { slot, .. } => {
+            let fifo = model.facts_of_slot(*slot)?.kind == Kind::Fifo;
+            fifo.then_some((Deviation::FifoDates, Verdict::Dates))
+        }
+        Op::Fstat { slot } => {
+            let facts = model.facts_of_slot(*slot)?;
+            match facts.kind {
+                _ if !facts.removed => None,
+                Kind::Dir => Some((Deviation::RemovedDir, Verdict::Outcome)),
+                _ if facts.upper.is_none() => Some((Deviation::RemovedLower, Verdict::Outcome)),
+                _ => None,
+            }
+        }
+        Op::ListXattr { on, .. } => {
+            let facts = facts_on(model, step, on)?;
+            let hides = facts.hides_xattrs || facts.trusted_xattrs && !step.actor.is_capable();
+            hides.then_some((Deviation::HiddenXattrs, Verdict::Outcome))
+        }
+        Op::SetXattr { name, on, .. } | Op::RemoveXattr { name, on } => {
+            escaped(model, name).or_else(|| removed(model.facts_of_slot(slot_of(on)?)?))
+        }
+        Op::GetXattr { name, .. } => escaped(model, name),
+        Op::Fchmod { slot, .. } => removed(model.facts_of_slot(*slot)?),
+        Op::Chown { on, .. } | Op::Utimens { on, .. } => removed(model.facts_of_slot(slot_of(on)?)?),
+        Op::Rotate if model.upper_has_links() => Some((Deviation::RotatedLinks, Verdict::Stop)),
+        Op::Rotate if !model.upper_root_is_plain() => Some((Deviation::RotatedRoot, Verdict::Stop)),
+        _ => None,
+    }
+}
+
+fn slot_of(on: &On) -> Option<Slot> {
+    if let On::Slot(slot) = on { Some(*slot) } else { None }
+}
+
+fn facts_on(model: &mut Model, step: &Step, on: &On) -> Option<Facts> {
+    match on {
+        On::Path(path) => model.facts(step.actor, path.as_slice(), true),
+        On::Link(path) => model.facts(step.actor, path.as_slice(), false),
+        On::Slot(slot) => model.facts_of_slot(*slot),
+    }
+}
+
+fn rename(
+    model: &mut Model,
+    step: &Step,
+    old: &Bytes,
+    new: &Bytes,
+    flags: RenameFlags,
+) -> Option<(Deviation, Verdict)> {
+    let from = model.facts(step.actor, old.as_slice(), false)?;
+    let to = model.facts(step.actor, new.as_slice(), false);
+    // Two names of one inode: the call does nothing, before any filesystem is asked.
+    if to.is_some_and(|to| to.node == from.node) {
+        return None;
+    }
+    if flags.has(libc::RENAME_WHITEOUT) {
+        return Some((Deviation::RenameWhiteout, Verdict::LeaveOut));
+    }
+    let stays = |facts: Facts| facts.kind == Kind::Dir && facts.lower;
+    let exchanges = flags.has(libc::RENAME_EXCHANGE);
+    if stays(from) || exchanges && to.is_some_and(stays) {
+        return Some((Deviation::RenameLower, Verdict::LeaveOut));
+    }
+    if flags.0 == 0 && to.is_some_and(is_raw) {
+        return Some((Deviation::RawNotEmpty, Verdict::LeaveOut));
+    }
+    let alias = from.upper.is_some() && to.is_some_and(|to| to.upper == from.upper);
+    alias.then_some((Deviation::RenameAlias, Verdict::LeaveOut))
+}
+
+/// A directory that is empty for those who look, and not on disk.
+fn is_raw(facts: Facts) -> bool {
+    facts.lists_whiteouts && facts.upper.is_some() && !facts.lower
+}
+
+fn listing(facts: Facts) -> Option<(Deviation, Verdict)> {
+    facts.lists_whiteouts.then_some((Deviation::RawListing, Verdict::Outcome))
+}
+
+/// A name that fits as it is, and does not when it is escaped; or the prefix.
+fn escaped(model: &Model, name: &Bytes) -> Option<(Deviation, Verdict)> {
+    let private = name.0.strip_prefix(b"@")?;
+    let prefix = if model.context.userxattr() { "user.overlay." } else { "trusted.overlay." };
+    let long = prefix.len() + "overlay.".len() + private.len() > XATTR_NAME_MAX;
+    (long || private.is_empty()).then_some((Deviation::PrivateXattr, Verdict::LeaveOut))
+}
+
+/// A change that would copy up what has no name any more. For a regular file it is an error; anything else
+/// may come back in place of what has its name now.
+fn removed(facts: Facts) -> Option<(Deviation, Verdict)> {
+    let verdict = if facts.kind == Kind::File { Verdict::LeaveOut } else { Verdict::Stop };
+    (facts.removed && facts.upper.is_none()).then_some((Deviation::CopyUpRemoved, verdict))
+}

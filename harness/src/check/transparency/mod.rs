@@ -1,0 +1,106 @@
+//! Transparency: the same steps on a plain filesystem that holds a copy of the merged tree must give the
+//! same outcomes and the same tree.
+//!
+//! [`Mirror::of`] makes the plain case of a case: one layer, the merged tree as the layer resolver makes
+//! it. Where an overlay is *supposed* to differ, a closed list of deviations says so, each a predicate on
+//! the step and the state before it ([`Deviation`]); such a step is left out of the plain run, or what it
+//! returns is not compared. The model is asked for that state and for nothing else: what is expected is
+//! what the plain filesystem did.
+
+mod compare;
+mod deviation;
+mod layer;
+
+pub use compare::{Transparency, transparency};
+pub use deviation::Deviation;
+
+use crate::case::Case;
+use crate::model::overlay::{Cache, DentryId};
+use crate::model::{Context, Model, View};
+use crate::step::{Op, footprint_of};
+use crate::trace::{Environment, Kind};
+use deviation::{Verdict, deviation};
+
+/// A case and its counterpart on a plain filesystem.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// The plain case: the merged tree is its only layer, and its steps are as many as those of the case.
+    pub case: Case,
+    /// For each step what is known to differ, as far as the steps are compared.
+    plan: Vec<Plan>,
+    /// What the comparison ended with before the last step, if it did.
+    ended: Option<Deviation>,
+    /// Whether a lower file has several names: then link counts tell of names that are not shown.
+    lower_links: bool,
+}
+
+/// What is compared of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// Everything.
+    Whole,
+    /// The step is left out of the plain run; through the overlay it must fail.
+    LeftOut(Deviation),
+    /// What it returns is not compared, what it leaves is.
+    Outcome(Deviation),
+    /// Everything, but from here on no dates of fifos.
+    Dates(Deviation),
+}
+
+/// A step that does nothing anywhere: `fstat` of no descriptor.
+const NOTHING: Op = Op::Fstat { slot: u8::MAX };
+
+impl Mirror {
+    /// The plain counterpart of a case run in this environment; `None` when the merged tree cannot be made on
+    /// a plain filesystem.
+    pub fn of(case: &Case, environment: &Environment) -> Option<Mirror> {
+        let context = Context { view: View::Overlay, ..Context::of(environment) };
+        let follows = super::layers::follows_redirects(environment, &case.options);
+        let (layer, lower_links) = layer::merged(case, follows)?;
+        let mut plain = Case { lowers: vec![layer], ..Case::default() };
+        let mut model = Model::new(case, context, None);
+        let (mut plan, mut ended) = (Vec::with_capacity(case.steps.len()), None);
+        for step in &case.steps {
+            model.rules.begin_step();
+            let found = deviation(&mut model, step);
+            let (next, op) = match found {
+                None => (Plan::Whole, step.op.clone()),
+                Some((deviation, Verdict::Outcome)) => (Plan::Outcome(deviation), step.op.clone()),
+                Some((deviation, Verdict::Dates)) => (Plan::Dates(deviation), step.op.clone()),
+                Some((deviation, Verdict::LeaveOut)) => (Plan::LeftOut(deviation), NOTHING),
+                Some((deviation, Verdict::Stop)) => {
+                    ended = Some(deviation);
+                    break;
+                }
+            };
+            let mut mirrored = step.clone();
+            mirrored.op = op;
+            mirrored.expect = None;
+            plain.steps.push(mirrored);
+            plan.push(next);
+            // What it returns is what the plain filesystem is asked for.
+            let _ = model.act(step);
+            // The worker looks, and what it looks up the kernel remembers.
+            if matches!(step.op, Op::Observe | Op::Remount | Op::Rotate) {
+                look_everywhere(&mut model, Cache::ROOT);
+            } else {
+                for path in step.op.paths().into_iter().flatten() {
+                    let _ = model.look_merged(footprint_of(path.as_slice()).as_slice());
+                }
+            }
+        }
+        Some(Mirror { case: plain, plan, ended, lower_links })
+    }
+}
+
+/// Looks at a directory and all below it, as an observation does.
+fn look_everywhere(model: &mut Model, id: DentryId) {
+    let _ = model.look(id);
+    for (name, kind, _) in model.list_dentry(id) {
+        let Ok(child) = model.lookup_for_look(id, name.as_slice()) else { continue };
+        match kind {
+            Kind::Dir => look_everywhere(model, child),
+            _ => drop(model.look(child)),
+        }
+    }
+}
