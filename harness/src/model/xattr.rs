@@ -152,6 +152,8 @@ impl Model {
         let stored = self.stored_name(&name)?;
         self.must_copy_up(id, Clause::CupSetXattr)?;
         self.copy_up(id, Copy::Data)?;
+        // `ovl_copyattr` follows the real call whether it succeeds or not; xattrs change nothing that it copies.
+        self.copy_attr(id);
         if let Some(errno) = self.real_refusal(&name) {
             return Err(errno);
         }
@@ -164,7 +166,6 @@ impl Model {
             return Err(self.refuse(Clause::XatReplace, Errno::ENODATA));
         }
         self.disk.set_xattr(&mut self.rules, ino, &stored, XattrValue::Known(value.into()));
-        self.copy_attr(id);
         Ok(())
     }
 
@@ -174,6 +175,10 @@ impl Model {
         let id = self.on(on)?;
         self.may_xattr(id, &name, true)?;
         let stored = self.stored_name(&name)?;
+        // As above; a lower file is asked before anything is copied.
+        if self.cache.at(id).is_some_and(|n| n.upper.is_some()) {
+            self.copy_attr(id);
+        }
         if let Some(errno) = self.real_refusal(&name) {
             return Err(errno);
         }
