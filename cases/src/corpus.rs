@@ -49,6 +49,11 @@ impl CaseFile {
         self.name.rsplit('/').next()?.parse().ok()
     }
 
+    /// Whether it is about what only root has: devices, or options that are nothing without file handles.
+    pub fn is_for_root(&self) -> bool {
+        self.name.split('/').any(|part| part == "root-only")
+    }
+
     /// Reads it.
     ///
     /// # Errors

@@ -35,6 +35,9 @@ fn main() {
 fn trials_of(file: &CaseFile) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (privilege, rights) in PRIVILEGES {
+        if privilege == Privilege::Rootless && file.is_for_root() {
+            continue;
+        }
         let of = file.clone();
         let needs = Need::of(privilege, &TargetSpec::Kernel);
         trials.push(ignorable(format!("{rights}::{}", file.name), needs, move || holds(&of, privilege)));
@@ -92,6 +95,9 @@ fn shows(file: &CaseFile, clause: Clause) -> Result<Completion> {
     let mut reasons = Vec::new();
     let mut fired = 0;
     for (privilege, rights) in PRIVILEGES {
+        if privilege == Privilege::Rootless && file.is_for_root() {
+            continue;
+        }
         if let Some(reason) = first_missing(&Need::of(privilege, &TargetSpec::Kernel))? {
             reasons.push(format!("{rights}: {reason}"));
             continue;

@@ -216,7 +216,7 @@ impl Known {
             self.xattrs(disk, look.attributes, xattrs, merged)?;
         }
         if seen.content != Content::None {
-            self.content(disk, look.attributes, &seen.content)?;
+            self.content(disk, look.data, &seen.content)?;
         }
         Ok(())
     }

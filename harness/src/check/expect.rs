@@ -11,7 +11,7 @@ use crate::case::{Case, ExpectedEntry, ExpectedKind, ExpectedTree};
 use crate::step::{Device, Expected};
 use crate::trace::{Content, Kind, Outcome, Seen, Side, Trace, TreeSeen, Value};
 
-/// The first assertion of the case file that the trace breaks.
+/// The first assertion of the case file that the trace breaks, or that it ended before.
 pub fn check_expectations(case: &Case, trace: &Trace) -> Option<Divergence> {
     for (index, (step, record)) in case.steps.iter().zip(&trace.steps).enumerate() {
         if let Some(expected) = &step.expect {
@@ -23,7 +23,16 @@ pub fn check_expectations(case: &Case, trace: &Trace) -> Option<Divergence> {
             }
         }
     }
-    let last = trace.last.as_ref()?;
+    // What never ran has not been seen to hold.
+    let unmet = |place, what: &str| broken(place, "result", what.to_owned(), "an end before it".to_owned());
+    for (index, step) in case.steps.iter().enumerate().skip(trace.steps.len()) {
+        if let Some(expected) = &step.expect {
+            return Some(Divergence { operation: step.op.name(), ..unmet(Place::Step(index), &show(expected)) });
+        }
+    }
+    let Some(last) = &trace.last else {
+        return (!case.expect.is_empty()).then(|| unmet(Place::End, "a look at the trees"));
+    };
     for tree in &case.expect {
         let seen = match tree.side {
             Side::Merged => &last.merged,

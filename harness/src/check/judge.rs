@@ -60,8 +60,15 @@ type Verdict = Result<(), Box<Divergence>>;
 impl Judge<'_> {
     fn run(&mut self) -> Verdict {
         if let Some(error) = &self.trace.mount_error {
+            if self.model.mounts == Err(error.errno) {
+                return Ok(());
+            }
             let seen = format!("{}: {}", error.errno, error.message);
             return Err(self.diverge(Place::Mount, Oracle::Ending, None, Diff::new("mount", "a mount", seen)));
+        }
+        if let Err(errno) = self.model.mounts {
+            let diff = Diff::new("mount", errno, "a mount");
+            return Err(self.diverge(Place::Mount, Oracle::Outcome, None, diff));
         }
         for (index, record) in self.trace.steps.iter().enumerate() {
             self.step(index, record)?;
@@ -89,6 +96,12 @@ impl Judge<'_> {
             End::Completed => return Ok(()),
             End::Died { step, how } => (*step, format!("death of the worker or target: {how}")),
             End::Hung { step } => (*step, "no return before the deadline".to_owned()),
+            End::MountFailed { step, error }
+                if matches!(self.case.steps.get(*step as usize).map(|s| &s.op), Some(Op::Remount))
+                    && self.model.refuses_mount() == Some(error.errno) =>
+            {
+                return Ok(());
+            }
             End::MountFailed { step, error } => (*step, format!("{}: {}", error.errno, error.message)),
         };
         let place = Place::Step(step as usize);
@@ -218,7 +231,7 @@ impl Judge<'_> {
             } else {
                 self.model.disk_at(upper, &footprint.path)
             };
-            found.map(|ino| Look { attributes: ino, number: ino, nlink: self.model.disk[ino].nlink })
+            found.map(|ino| Look { attributes: ino, data: ino, number: ino, nlink: self.model.disk[ino].nlink })
         };
         let suspect = look.ok().and_then(|l| self.model.disk[l.attributes].by);
         let diff = match (look, &footprint.seen) {
@@ -249,7 +262,7 @@ impl Judge<'_> {
             Ok(()) if !overlay => None,
             Ok(()) => match trees::upper(model, known, &mut late, &observation.upper) {
                 Err(diff) => Some((Side::Upper, diff)),
-                Ok(()) => trees::work(model, &observation.work).err().map(|diff| (Side::Work, diff)),
+                Ok(()) => trees::work(model, known, &observation.work).err().map(|diff| (Side::Work, diff)),
             },
         };
         self.late_at = late.at;

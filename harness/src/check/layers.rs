@@ -6,19 +6,23 @@ use crate::case::Case;
 use crate::resolve::{Difference, LayerTree, Rules, compare, resolve};
 use crate::trace::{Environment, Observation, Privilege, Trace};
 
-/// Whether redirects are followed in this mount (MNT-30): by default, but never with `userxattr`.
-pub(super) fn follows_redirects(environment: &Environment, options: &[String]) -> bool {
-    if environment.privilege == Privilege::Rootless {
-        return false;
-    }
-    let given = options.iter().rev().find_map(|o| o.strip_prefix("redirect_dir="));
-    let always = environment.module.iter().find(|(name, _)| name == "redirect_always_follow");
-    match given {
+/// What the options of this mount mean for the merging of layers. The model has its own idea of them.
+fn rules(environment: &Environment, options: &[String]) -> Rules {
+    let last =
+        |name: &str| options.iter().rev().find_map(|o| o.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')));
+    let module = environment.module.iter().find(|(name, _)| name == "redirect_always_follow");
+    let always = module.is_none_or(|(_, value)| value == "Y");
+    let root = environment.privilege == Privilege::Root;
+    let metacopy = root && last("metacopy") == Some("on");
+    let follow_redirects = match last("redirect_dir") {
+        // With `userxattr` they never are (MNT-30).
+        _ if !root => false,
         Some("on" | "follow") => true,
         Some("nofollow") => false,
         // `off`, or nothing at all: the module decides, and its default is to follow.
-        _ => always.is_none_or(|(_, value)| value == "Y"),
-    }
+        _ => always || metacopy,
+    };
+    Rules { follow_redirects, metacopy, index: root && last("index") == Some("on") }
 }
 
 /// Resolves the layers at every look up to step `until` (excluded; the last look has no step): how many
@@ -27,7 +31,7 @@ pub(super) fn check(case: &Case, trace: &Trace, until: usize) -> (usize, Option<
     if trace.lowers.is_empty() {
         return (0, None);
     }
-    let rules = Rules { follow_redirects: follows_redirects(&trace.environment, &case.options) };
+    let rules = rules(&trace.environment, &case.options);
     let mut stack = vec![LayerTree::new(&[])];
     stack.extend(trace.lowers.iter().map(|lower| LayerTree::new(lower)));
     let mut looks = 0;

@@ -5,6 +5,7 @@ use super::divergence::Oracle;
 use crate::bytes::Bytes;
 use crate::model::Model;
 use crate::model::disk::Ino;
+use crate::model::index::indexed_inode;
 use crate::model::look::Look;
 use crate::model::overlay::{Cache, DentryId};
 use crate::trace::{Kind, NodeSeen, Seen, Side, TreeSeen};
@@ -121,12 +122,28 @@ fn visit_merged(
     if seen.stat.kind != Kind::Dir {
         return Ok(());
     }
+    let listing = match model.list_dentry(id) {
+        Err(errno) if node.list_error == Some(errno) => return Ok(()),
+        Err(errno) => {
+            let seen = node.list_error.map_or_else(|| "a listing".to_owned(), |e| e.to_string());
+            return Err(fail(Diff::new("listing", errno, seen)));
+        }
+        Ok(listing) => listing,
+    };
     listable(node).map_err(fail)?;
-    let listing = model.list_dentry(id);
     compare_names(listing.iter().map(|e| &e.0), &cursor.names_below(&path)).map_err(fail)?;
     for (name, kind, _) in listing {
-        let child = model.lookup_for_look(id, &name).map_err(|e| fail(Diff::new("errno", e, "a lookup")))?;
-        visit_merged(model, known, late, cursor, child, path.join(&name), kind)?;
+        match model.lookup_for_look(id, &name) {
+            Ok(child) => visit_merged(model, known, late, cursor, child, path.join(&name), kind)?,
+            Err(errno) => {
+                let node = cursor.next(&path.join(&name)).map_err(fail)?;
+                match &node.seen {
+                    Err(seen) if *seen == errno => {}
+                    Err(seen) => return Err(fail(Diff::new("errno", errno, seen))),
+                    Ok(_) => return Err(fail(Diff::new("errno", errno, "a node"))),
+                }
+            }
+        }
     }
     Ok(())
 }
@@ -160,7 +177,7 @@ fn visit_disk(
         return Err(fail(Diff::new("d_type", format!("{listed:?}"), format!("{:?}", node.listed))));
     }
     let seen = seen_of(node).map_err(fail)?;
-    let look = Look { attributes: ino, number: ino, nlink: model.disk[ino].nlink };
+    let look = Look { attributes: ino, data: ino, number: ino, nlink: model.disk[ino].nlink };
     known.node(&model.disk, look, seen, false).map_err(fail)?;
     late.note(known, Side::Upper, &path);
     let Some(names) = model.disk[ino].names() else { return Ok(()) };
@@ -172,13 +189,24 @@ fn visit_disk(
     Ok(())
 }
 
+/// The name of an index entry in a comparison, where nothing told the handle.
+const UNKNOWN_HANDLE: &str = "(a handle)";
+
 /// Compares the work directory: its own attributes and the names of temporaries are the kernel's
-/// business, what kinds of things lie in it is not.
-pub(super) fn work(model: &Model, seen: &TreeSeen) -> Result<(), TreeDiff> {
-    fn shape(disk: &crate::model::disk::Disk, ino: Ino, depth: usize, out: &mut Vec<String>) {
-        for (name, &child) in disk[ino].names().into_iter().flatten() {
-            out.push(entry(depth, name, disk[child].body.kind(), disk[child].mode));
-            shape(disk, child, depth + 1, out);
+/// business, what kinds of things lie in it is not. An index entry is named by the file handle of its
+/// lower inode, where that is known from an origin.
+pub(super) fn work(model: &Model, known: &Known, seen: &TreeSeen) -> Result<(), TreeDiff> {
+    fn shape(model: &Model, known: &Known, ino: Ino, depth: usize, out: &mut Vec<String>) {
+        for (name, &child) in model.disk[ino].names().into_iter().flatten() {
+            let handle = indexed_inode(name).map(|lower| known.bindings.handle_of(lower));
+            let hex = |handle: &Bytes| handle.iter().map(|b| format!("{b:02x}")).collect::<String>();
+            let name = match handle {
+                Some(Some(handle)) => Bytes::from(hex(handle).as_str()),
+                Some(None) => Bytes::from(UNKNOWN_HANDLE),
+                None => name.clone(),
+            };
+            out.push(entry(depth, &name, model.disk[child].body.kind(), model.disk[child].mode));
+            shape(model, known, child, depth + 1, out);
         }
     }
     fn entry(depth: usize, name: &[u8], kind: Kind, mode: u16) -> String {
@@ -186,14 +214,20 @@ pub(super) fn work(model: &Model, seen: &TreeSeen) -> Result<(), TreeDiff> {
         format!("{:depth$}{name} {kind:?} {mode:04o}", "")
     }
     let mut expected = Vec::new();
-    shape(&model.disk, model.work_base, 0, &mut expected);
+    shape(model, known, model.work_base, 0, &mut expected);
     expected.sort();
     let mut found = Vec::new();
     for node in seen.iter().filter(|n| !n.path.is_empty()) {
         let (dir, name) = node.path.split_last();
         let depth = if dir.is_empty() { 0 } else { 1 + dir.iter().filter(|b| **b == b'/').count() };
+        let of_index = dir == b"index" && !name.starts_with(b"#");
         match &node.seen {
-            Ok(seen) => found.push(entry(depth, name, seen.stat.kind, seen.stat.mode)),
+            Ok(seen) => {
+                let line = entry(depth, name, seen.stat.kind, seen.stat.mode);
+                let unknown = of_index && expected.binary_search(&line).is_err();
+                let name = if unknown { UNKNOWN_HANDLE.as_bytes() } else { name };
+                found.push(entry(depth, name, seen.stat.kind, seen.stat.mode));
+            }
             Err(e) => found.push(format!("{}: {e}", node.path)),
         }
     }

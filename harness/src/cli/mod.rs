@@ -151,6 +151,12 @@ impl WorkerArgs {
     }
 }
 
+/// What kind of cases to draw for these workers: mount options are the kernel's own.
+fn profile(worker: &WorkerConfig) -> Profile {
+    let profile = Profile::new(worker.privilege);
+    if worker.target == TargetSpec::Kernel { profile } else { profile.without_options() }
+}
+
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -11,6 +11,7 @@ use crate::case::{Case, text};
 use crate::check::{check_expectations, judge};
 use crate::exec::{ExecError, Executor};
 use crate::model::Clause;
+use crate::model::options::Options;
 use crate::report;
 use crate::script;
 use crate::trace::Trace;
@@ -51,7 +52,13 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
     for file in &args.files {
         let read = std::fs::read(file).map_err(|e| e.to_string());
         match read.and_then(|bytes| text::parse(&bytes).map_err(|e| e.to_string())) {
-            Ok(case) => cases.push((file, case)),
+            Ok(case) => {
+                if let Some(option) = Options::unknown(&case.options) {
+                    eprintln!("ovlcheck: {}: the model knows nothing of the mount option '{option}'", file.display());
+                    return USAGE;
+                }
+                cases.push((file, case));
+            }
             Err(e) => {
                 eprintln!("ovlcheck: {}:{e}", file.display());
                 return USAGE;

@@ -39,6 +39,9 @@ pub(super) struct ResolveArgs {
     /// Do not follow redirects, as with redirect_dir=nofollow.
     #[arg(long)]
     nofollow: bool,
+    /// The layers were mounted with index=on, which keeps hard links of lower files together elsewhere.
+    #[arg(long)]
+    index: bool,
 }
 
 pub(super) fn resolve(args: &ResolveArgs) -> u8 {
@@ -56,7 +59,7 @@ fn run(args: &ResolveArgs) -> Result<u8, ExecError> {
     let trees = args.upper.iter().chain(&args.lower).map(read).collect::<Result<Vec<TreeSeen>, _>>()?;
     let layers: Vec<LayerTree<'_>> = trees.iter().map(|tree| LayerTree::new(tree)).collect();
     let follow_redirects = !args.userxattr && !args.nofollow;
-    let entries = resolve_layers(&layers, Rules { follow_redirects });
+    let entries = resolve_layers(&layers, Rules { follow_redirects, metacopy: true, index: args.index });
     let Some(merged) = merged else {
         say_raw!("{}", report::resolved(&entries, args.upper.is_some()));
         return Ok(HELD);

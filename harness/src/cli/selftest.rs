@@ -9,7 +9,6 @@ use super::{CANNOT, DEFECT, HELD, INTERRUPTED, WorkerArgs, refuse};
 use super::{say, say_raw};
 use crate::campaign::{SelfTest, Settings, self_test as run_self_test};
 use crate::case::Case;
-use crate::generate::Profile;
 use crate::report;
 use crate::trace::{Filesystem, Privilege};
 
@@ -53,7 +52,7 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
             cases: args.cases,
             time: None,
             jobs: 1,
-            profile: Profile::new(worker.privilege),
+            profile: super::profile(&worker),
             worker,
             mirror: 0,
             shrink_time: Duration::from_secs(10),

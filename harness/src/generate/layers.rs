@@ -37,6 +37,14 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
             None => put(&mut above[at], profile, pool, &skeleton, dice),
         }
     }
+    let options = profile.options.first().filter(|_| dice.percent(50)).or_else(|| dice.any(&profile.options));
+    let options = options.cloned().unwrap_or_default();
+    let follows = profile.privilege == Privilege::Root && !options.iter().any(|o| o == "redirect_dir=nofollow");
+    if follows && profile.options.len() > 1 && dice.percent(20) {
+        redirect(&mut trees, upper_empty, dice);
+    } else if profile.options.len() > 1 && dice.percent(if options.is_empty() { 2 } else { 10 }) {
+        made_by_hand(&mut trees, upper_empty, dice);
+    }
     for (at, tree) in trees.iter_mut().enumerate() {
         if dice.percent(if at == 0 && upper_empty { 0 } else { 8 }) {
             let mut root = Node::new(NodeKind::Dir);
@@ -51,11 +59,61 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
         .into_iter()
         .map(|tree| Layer { entries: tree.into_iter().map(|(path, node)| Entry { path, node }).collect() });
     let upper = layers.next().unwrap_or_default();
-    Case {
-        options: dice.any(&profile.options).cloned().unwrap_or_default(),
-        lowers: layers.collect(),
-        upper,
-        ..Case::default()
+    Case { options, lowers: layers.collect(), upper, ..Case::default() }
+}
+
+/// Makes a directory of one layer lead to one of a layer below, as a rename would have left it: with a
+/// whiteout where the other one was. Nothing where there are no such two.
+fn redirect(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
+    let at = dice.between(usize::from(upper_empty), trees.len() - 1);
+    let (above, below) = trees.split_at_mut(at + 1);
+    let is_dir = |(path, node): &(&Bytes, &Node)| node.kind == NodeKind::Dir && !path.is_empty();
+    let targets: Vec<Bytes> = below.iter().flat_map(|t| t.iter().filter(is_dir).map(|e| e.0.clone())).collect();
+    let Some(to) = dice.any(&targets).cloned() else { return };
+    let tree = &mut above[at];
+    let bare = |(path, node): &(&Bytes, &Node)| {
+        is_dir(&(*path, *node)) && node.xattrs.iter().all(|x| x.0.first() != Some(&b'@')) && **path != to
+    };
+    let froms: Vec<Bytes> = tree.iter().filter(bare).map(|e| e.0.clone()).collect();
+    let Some(from) = dice.any(&froms) else { return };
+    let (same_dir, to_name) = (from.split_last().0 == to.split_last().0, Bytes::from(to.split_last().1));
+    let value = if same_dir && dice.percent(70) { to_name } else { Bytes([b"/", to.as_slice()].concat()) };
+    let from = from.clone();
+    add(tree, to.clone(), Node::new(NodeKind::Char(Device::WHITEOUT)));
+    // Left uncovered, one directory would be two: whichever is looked up second is ESTALE (LKP-15).
+    let covered = tree.get(&to).is_some_and(|n| n.kind != NodeKind::Dir) || dice.percent(4);
+    if let (true, Some(node)) = (covered, tree.get_mut(&from)) {
+        node.xattrs.push((Bytes::from("@redirect"), value));
+    }
+}
+
+/// Marks one entry in a way that no kernel would: a redirect that is malformed or leads to nowhere, or a
+/// metacopy of what may or may not be below.
+fn made_by_hand(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
+    let at = dice.between(usize::from(upper_empty), trees.len() - 1);
+    let (above, below) = trees.split_at_mut(at + 1);
+    let tree = &mut above[at];
+    let fits = |(path, node): &(&Bytes, &Node)| {
+        let plain = matches!(node.kind, NodeKind::Dir | NodeKind::File(_));
+        plain && !path.is_empty() && node.xattrs.iter().all(|x| x.0.first() != Some(&b'@'))
+    };
+    let candidates: Vec<Bytes> = tree.iter().filter(fits).map(|e| e.0.clone()).collect();
+    let Some(path) = dice.any(&candidates) else { return };
+    let covered = below.iter().find_map(|t| match &t.get(path)?.kind {
+        NodeKind::File(data) => Some(data.len()),
+        _ => None,
+    });
+    let Some(node) = tree.get_mut(path) else { return };
+    match &mut node.kind {
+        NodeKind::File(data) => {
+            // A metacopy has the size of its data.
+            *data = Bytes(vec![0; covered.unwrap_or(data.len())]);
+            node.xattrs.push((Bytes::from("@metacopy"), Bytes::default()));
+        }
+        _ => {
+            let value = *dice.one(&["a/b", "/a//b", "/a/", "", "nowhere", "/nowhere/at/all"]);
+            node.xattrs.push((Bytes::from("@redirect"), Bytes::from(value)));
+        }
     }
 }
 

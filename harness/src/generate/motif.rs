@@ -16,6 +16,18 @@ const EMPTYING: usize = 8;
 
 /// Plays one motif.
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
+    let redirects = world.has_option("redirect_dir=on");
+    let metacopy = world.has_option("metacopy=on");
+    if dice.percent(if redirects || metacopy { 25 } else { 4 }) {
+        let ops = match (redirects || metacopy, metacopy) {
+            (true, false) => move_with_lowers(world, dice),
+            (true, true) if dice.percent(40) => move_with_lowers(world, dice),
+            (_, true) => data_later(world, dice),
+            _ if dice.percent(50) => fail_on_an_alias(world, dice),
+            _ => sync_what_has_no_data(world, dice),
+        };
+        return ops.into_iter().for_each(|op| world.push(op, dice));
+    }
     let ops = match dice.below(33) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
@@ -621,4 +633,95 @@ fn settle<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
         Op::List { path: dir },
         Op::Chmod { path, mode: *dice.one(&[0o755, 0o600]) },
     ]
+}
+
+/// Moves a directory that may merge, then it or something in it once more, perhaps out of a directory that
+/// is in a lower layer by then.
+fn move_with_lowers<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let dir = world.directory(dice);
+    if dir.is_empty() {
+        return Vec::new();
+    }
+    let below = world.below(&dir);
+    let inner = below.iter().find(|(_, kind)| *kind == Kind::Dir).or(below.first()).map(|(path, _)| path.clone());
+    let (first, second) = (world.absent(dice), world.absent(dice));
+    let mut ops = Vec::new();
+    let to = if dice.percent(50) {
+        ops.push(Op::Mkdir { path: first.clone(), mode: 0o755 });
+        first.join(dir.split_last().1)
+    } else {
+        first
+    };
+    ops.push(mv(&dir, &to, 0));
+    match dice.below(4) {
+        0 => ops.push(Op::Remount),
+        1 => ops.push(Op::Rotate),
+        _ => {}
+    }
+    let inner = inner.and_then(|path| path.strip_prefix(dir.as_slice()).map(|rest| Bytes([&to, rest].concat())));
+    match inner {
+        Some(inner) if dice.percent(60) => ops.push(mv(&inner, &second, 0)),
+        _ => ops.push(mv(&to, &second, 0)),
+    }
+    if dice.percent(60) {
+        ops.push(Op::Remount);
+    }
+    ops.push(Op::List { path: Bytes::from(".") });
+    ops
+}
+
+/// Changes the attributes of a file, names it anew, and only then comes to its data.
+fn data_later<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(mut path) = file(world, dice) else { return Vec::new() };
+    let mut ops = vec![Op::Chmod { path: path.clone(), mode: *dice.one(&[0o644, 0o600, 0o4755]) }];
+    let beside = Bytes::from(path.split_last().0).join(world.pool.name(dice).as_slice());
+    let other = if dice.percent(40) { beside } else { world.absent(dice) };
+    match dice.below(4) {
+        0 => ops.push(Op::Link { old: path.clone(), new: other }),
+        1 => {
+            ops.push(mv(&path, &other, 0));
+            path = other;
+        }
+        2 => ops.push(Op::Rotate),
+        _ => {}
+    }
+    ops.push(match dice.below(5) {
+        0 => Op::Truncate { path: path.clone(), len: *dice.one(&[0, 3, 5000]) },
+        1 => Op::Open { slot: 2, path: path.clone(), flags: world.safe(libc::O_RDONLY, dice), mode: 0 },
+        2 => Op::Open { slot: 2, path: path.clone(), flags: world.safe(libc::O_RDONLY | libc::O_TRUNC, dice), mode: 0 },
+        _ => Op::Open { slot: 2, path: path.clone(), flags: world.safe(libc::O_RDWR, dice), mode: 0 },
+    });
+    ops.push(if dice.percent(50) { Op::Write { slot: 2, data: data(dice) } } else { Op::Read { slot: 2, len: 16 } });
+    ops
+}
+
+/// Asks for what only files and directories can do of a fifo.
+fn sync_what_has_no_data<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| kind == Kind::Fifo, dice) else { return Vec::new() };
+    let sync = if dice.percent(50) { Op::Fsync { slot: 6 } } else { Op::Fdatasync { slot: 6 } };
+    vec![Op::Open { slot: 6, path, flags: world.safe(libc::O_RDONLY, dice), mode: 0 }, sync]
+}
+
+/// Makes one of two names setuid, calls in vain on the other, and changes the data there.
+fn fail_on_an_alias<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let alias = world.absent(dice);
+    let on = On::Path(alias.clone());
+    let name = Bytes::from("user.none");
+    let mut ops = vec![
+        Op::Chmod { path: path.clone(), mode: 0o755 },
+        Op::Link { old: path.clone(), new: alias.clone() },
+        Op::Lstat { path: alias.clone() },
+        Op::Chmod { path, mode: 0o4755 },
+    ];
+    match dice.below(3) {
+        0 => ops.push(Op::RemoveXattr { on, name }),
+        1 => {}
+        _ => {
+            let flags = XattrFlags(libc::XATTR_REPLACE);
+            ops.push(Op::SetXattr { on, name, value: Bytes::from("v"), flags });
+        }
+    }
+    ops.push(Op::Truncate { path: alias, len: 1 });
+    ops
 }

@@ -15,7 +15,7 @@ pub struct Profile {
     pub entries: RangeInclusive<usize>,
     /// Rootless cases have no devices but whiteouts, and every entry belongs to 0:0.
     pub privilege: Privilege,
-    /// Sets of mount options; each case has one of them.
+    /// Sets of mount options; each case has one of them, the first in half of the cases.
     pub options: Vec<Vec<String>>,
     /// At most so many steps go by without an `observe`; at least 1.
     pub observe_within: usize,
@@ -31,11 +31,50 @@ impl Profile {
             lowers: 1..=3,
             entries: 5..=40,
             privilege,
-            options: vec![Vec::new()],
+            options: usual_options(privilege),
             observe_within: 10,
             user_xattrs: true,
         }
     }
+
+    /// The same without mount options, for targets that may not take them.
+    pub fn without_options(self) -> Profile {
+        Profile { options: vec![Vec::new()], ..self }
+    }
+}
+
+/// The sets of options that cases are drawn with, as often as they are worth: none, each feature alone and
+/// with others, and a few that the kernel refuses.
+fn usual_options(privilege: Privilege) -> Vec<Vec<String>> {
+    let sets: &[(usize, &[&str])] = match privilege {
+        Privilege::Root => &[
+            (1, &[]),
+            (8, &["redirect_dir=on"]),
+            (3, &["redirect_dir=nofollow"]),
+            (8, &["index=on"]),
+            (8, &["metacopy=on"]),
+            (3, &["index=on", "redirect_dir=on"]),
+            (4, &["index=on", "metacopy=on", "redirect_dir=on"]),
+            (3, &["index=on", "metacopy=on", "xino=on"]),
+            (3, &["xino=on"]),
+            (2, &["uuid=on"]),
+            (2, &["uuid=null"]),
+            (3, &["volatile"]),
+            (1, &["metacopy=on", "redirect_dir=follow"]),
+        ],
+        Privilege::Rootless => &[
+            (1, &[]),
+            (6, &["index=on"]),
+            (6, &["xino=on"]),
+            (6, &["uuid=on"]),
+            (6, &["uuid=null"]),
+            (6, &["volatile"]),
+            (1, &["metacopy=on"]),
+            (1, &["redirect_dir=on"]),
+        ],
+    };
+    let owned = |set: &[&str]| set.iter().map(|&option| option.to_owned()).collect::<Vec<_>>();
+    sets.iter().flat_map(|(times, set)| std::iter::repeat_n(owned(set), *times)).collect()
 }
 
 /// The ChaCha seed of case `index` of a campaign; no other case is needed to make it.

@@ -40,6 +40,8 @@ pub(super) struct World<'p, A> {
     /// Percentage of calls that somebody else than root makes, and who.
     acted: usize,
     actors: &'static [Actor],
+    /// The mount options of the case.
+    options: Vec<String>,
 }
 
 impl<'p, A: Aim> World<'p, A> {
@@ -62,6 +64,7 @@ impl<'p, A: Aim> World<'p, A> {
             observe_within: profile.observe_within.max(1),
             observe_in: 0,
             acted: *dice.one(&[0, 0, 15, 50]),
+            options: case.options.clone(),
             // In a user namespace with one id there is nobody else than root to be.
             actors: if profile.privilege == Privilege::Root {
                 &[Actor::User, Actor::User, Actor::User, Actor::Other, Actor::Bare]
@@ -106,6 +109,11 @@ impl<'p, A: Aim> World<'p, A> {
         self.push_as(actor, op, dice);
     }
 
+    /// Whether the case is mounted with this very option.
+    pub fn has_option(&self, option: &str) -> bool {
+        self.options.iter().any(|o| o == option)
+    }
+
     /// Whether somebody else than root makes calls in this case.
     pub fn has_actors(&self) -> bool {
         self.acted > 0 && self.actors.len() > 1
@@ -119,6 +127,9 @@ impl<'p, A: Aim> World<'p, A> {
         if self.is_full() {
             return;
         }
+        // The work directory of a volatile mount cannot be mounted again.
+        let spent = op == Op::Remount && self.has_option("volatile") && dice.percent(95);
+        let op = if spent { Op::Rotate } else { op };
         self.observe_in = if op == Op::Observe { self.interval(dice) } else { self.observe_in - 1 };
         self.note(&op);
         let mut op = op;

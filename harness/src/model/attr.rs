@@ -16,7 +16,7 @@ impl Model {
     /// Copies an object up for a change of its attributes and gives its upper inode.
     fn attributes(&mut self, id: DentryId, clause: Clause) -> Result<Ino, Errno> {
         self.must_copy_up(id, clause)?;
-        self.copy_up(id, Copy::Data)?;
+        self.copy_up(id, Copy::Attributes)?;
         self.cache.at(id).and_then(|n| n.upper).ok_or(Errno::ESTALE)
     }
 

@@ -164,6 +164,16 @@ clauses! {
     MntUuid = "MNT-46.fresh", Format, "uuid=auto writes a random uuid on an upper root that has none and is not impure.", "util.c ovl_init_uuid_xattr";
     MntUuidImpure = "MNT-46.impure", Format, "uuid=auto writes no uuid on an upper root that is impure already.", "util.c ovl_init_uuid_xattr";
     MntUuidKept = "MNT-46.kept", Format, "An existing uuid is kept over mounts.", "util.c ovl_init_uuid_xattr";
+    MntIndexDir = "MNT-37.index", Format, "With index=on mounting makes a directory `index` of mode 0000 beside `work`, and temporary files are made there.", "super.c ovl_get_indexdir";
+    MntIndexClean = "MNT-44.clean", Format, "Temporary files that a former mount left in the index directory are removed.", "readdir.c ovl_indexdir_cleanup";
+    MntIndexOrigin = "MNT-43.origin", Format, "With index=on the upper root gets the root of the top lower layer as origin, if it has none.", "super.c ovl_get_indexdir";
+    MntUuidOn = "MNT-46.on", Format, "uuid=on writes a uuid on every upper root that has none.", "util.c ovl_init_uuid_xattr";
+    MntUuidNull = "MNT-46.null", Format, "uuid=null and uuid=off write no uuid.", "util.c ovl_init_uuid_xattr";
+    MntVolatile = "MNT-45.mark", Format, "A volatile mount marks its work directory with incompat/volatile/dirty.", "super.c ovl_create_volatile_dirty";
+    MntIncompat = "MNT-36.refuse", Format, "A work directory with anything in incompat cannot be mounted: EINVAL.", "readdir.c ovl_workdir_cleanup_recurse";
+    MntMetacopyRedirect = "MNT-27.conflict", Linux, "metacopy=on with a redirect_dir that is not on is EINVAL.", "params.c ovl_fs_params_verify";
+    MntMetacopyImplies = "MNT-27.implies", Linux, "metacopy=on alone switches redirect_dir on.", "params.c ovl_fs_params_verify";
+    MntUserxattr = "MNT-30.conflict", Linux, "userxattr with a redirect_dir other than nofollow, or with metacopy=on, is EINVAL.", "params.c ovl_fs_params_verify";
 
     // Lookup and merge.
     LkpOrder = "LKP-01.order", Contract, "The upper is searched first, then the parent's lower directories from top to bottom.", "namei.c ovl_lookup";
@@ -178,6 +188,16 @@ clauses! {
     LkpFixOrigin = "LKP-09.origin", Format, "Looking up an upper directory over a lower one that has no origin stores one.", "namei.c ovl_fix_origin";
     LkpFixImpure = "LKP-09.impure", Format, "Storing that origin marks the parent impure.", "namei.c ovl_fix_origin";
     LkpDecodeOrigin = "LKP-10.decode", Linux, "The origin of an upper file is decoded to find its lower inode.", "namei.c ovl_check_origin";
+    LkpStale = "LKP-15.stale", Linux, "Where a cached directory has another upper or lower than the one looked up, the lookup is ESTALE.", "inode.c ovl_verify_inode";
+    RdrInvalid = "RDR-01.invalid", Linux, "A redirect that is empty, is relative with a slash or has an empty component makes the lookup EINVAL.", "util.c ovl_get_redirect_xattr";
+    RdrRelative = "RDR-02.relative", Contract, "A relative redirect: the layers below are searched under that name of the same parent.", "namei.c ovl_check_redirect";
+    RdrAbsolute = "RDR-02.absolute", Contract, "An absolute redirect: the layers below are searched from their roots.", "namei.c ovl_check_redirect, ovl_lookup";
+    RdrPierces = "RDR-03.pierces", Contract, "An absolute redirect leads out of an opaque directory on its way.", "namei.c ovl_check_redirect";
+    RdrNoFollow = "RDR-05.nofollow", Linux, "With redirect_dir=nofollow a name whose redirect would lead further is EPERM.", "namei.c ovl_check_follow_redirect";
+    McpData = "MCP-01.data", Contract, "A regular file with metacopy has its data in the next regular file found below, by its redirect if it has one.", "namei.c ovl_lookup, util.c ovl_check_metacopy_xattr";
+    McpNoData = "MCP-02.nodata", Linux, "A metacopy without data below is EIO.", "namei.c ovl_lookup";
+    McpKind = "MCP-02.kind", Linux, "What is found below a metacopy and is no regular file ends the search for its data.", "namei.c ovl_lookup_single";
+    McpRefused = "MCP-02.refused", Linux, "With metacopy=off a metacopy is EPERM, whether or not its data are there (since 6.16).", "namei.c ovl_check_follow_redirect";
     WhtHides = "WHT-01.hides", Contract, "A character device 0:0 in any layer hides the name there and below.", "util.c ovl_path_is_whiteout";
     WhtMknod = "WHT-07.mknod", Contract, "mknod of a character device 0:0 through the overlay is EPERM.", "dir.c ovl_mknod";
     WhtNode = "WHT-06.node", Format, "A whiteout is a character device 0:0 of mode 0000 that belongs to the mounter.", "dir.c ovl_whiteout";
@@ -194,6 +214,7 @@ clauses! {
     DirDead = "DIR-11.dead", Linux, "Listing a directory that was removed is ENOENT.", "fs/readdir.c iterate_dir";
     DirRewind = "DIR-08.rewind", Contract, "Seeking an open directory to 0 makes it list anew what is there then.", "readdir.c ovl_dir_llseek, ovl_dir_reset";
     DirSwitch = "DIR-15.switch", Contract, "A directory opened before it was copied up lists the merged content from its first read on.", "readdir.c ovl_dir_reset";
+    DirFailedLookup = "DIR-12.left", Linux, "An entry of an impure directory whose lookup fails is left out of the listing.", "readdir.c ovl_cache_update";
     DirInoStale = "INO-08.stale", Linux, "A hard link to a copied-up file, made in an impure directory that is listed as it lies on disk, is listed with the number of its upper inode until the listing is cached anew.", "readdir.c ovl_cache_get_impure, dir.c ovl_create_or_link";
 
     // Copy-up.
@@ -225,6 +246,21 @@ clauses! {
     CupOriginEmpty = "CUP-14.empty", Format, "Where handles cannot be decoded the stored origin is empty (MNT-41, USR-03).", "copy_up.c ovl_get_origin_fh";
     CupOriginUser = "USR-05.special", Format, "With userxattr, symlinks and special files store no origin: user.* xattrs are not for them.", "copy_up.c ovl_set_origin_fh";
     CupDevice = "CUP-18.device", Contract, "A copied-up device keeps its number, a symlink its target.", "copy_up.c ovl_copy_up_workdir";
+    McpCopyUp = "MCP-06.copyup", Format, "With metacopy=on a change of attributes, a link or a rename copies up a regular file without its data.", "copy_up.c ovl_need_meta_copy_up";
+    McpDataUp = "MCP-07.data", Format, "Opening a metacopy for writing, or truncating it, copies its data up and ends it being one.", "copy_up.c ovl_copy_up_meta_inode_data";
+    McpDates = "MCP-07.mtime", Linux, "Data that are copied up later date the file.", "copy_up.c ovl_copy_up_meta_inode_data";
+    McpRedirect = "MCP-08.redirect", Format, "A metacopy that is renamed or linked gets a redirect to its data.", "dir.c ovl_set_redirect, ovl_set_link_redirect";
+    McpRedirectLinks = "MCP-08.links", Format, "The redirect of a metacopy is absolute if its lower file has several links.", "dir.c ovl_need_absolute_redirect";
+    IdxCopyUp = "IDX-01.index", Format, "With index=on a lower file with several links is copied up to the index, and linked to its name from there.", "copy_up.c ovl_do_copy_up";
+    IdxOrigin = "CUP-14.index", Format, "A copy in the index stores its origin.", "copy_up.c ovl_do_copy_up";
+    IdxLookup = "IDX-01.lookup", Contract, "A name of a lower file that has an index entry shows that entry.", "namei.c ovl_lookup_index";
+    IdxImpure = "IDX-01.impure", Format, "Linking a copy to a name marks its directory impure.", "copy_up.c ovl_link_up";
+    IdxStored = "IDX-04.stored", Format, "The number of names of an indexed file is stored relative to the links of the upper inode, or of the lower one while a name is linked up.", "inode.c ovl_set_nlink_common";
+    IdxUnion = "NLK-03.stored", Contract, "The link count of an indexed file is what was stored of it.", "inode.c ovl_get_nlink";
+    NlkUnion = "NLK-03.union", Contract, "An indexed file has as many links as the overlay shows names.", "inode.c ovl_getattr";
+    IdxNumber = "IDX-02.number", Contract, "All names of an indexed file keep the inode number of the lower file.", "inode.c ovl_getattr";
+    IdxVictim = "IDX-05.victim", Format, "Removing or replacing a name of a lower file with several links copies it up first.", "util.c ovl_nlink_start";
+    IdxOrphan = "IDX-06.orphan", Format, "With its last name an index entry is removed.", "util.c ovl_cleanup_index";
 
     // Creation.
     CreOwner = "CRE-01.owner", Contract, "What is created belongs to the caller.", "dir.c ovl_create_or_link";
@@ -232,6 +268,7 @@ clauses! {
     CreOverWhiteout = "CRE-02.replace", Contract, "Creating at a whiteouted name replaces the whiteout.", "dir.c ovl_create_over_whiteout";
     CreOpaque = "CRE-02.opaque", Format, "mkdir over an upper whiteout makes the directory opaque (OPQ-01a).", "dir.c ovl_create_over_whiteout";
     CreNoOpaque = "OPQ-01.plain", Format, "mkdir where no upper whiteout was makes no opaque directory while no feature forbids offline changes (OPQ-01b).", "dir.c ovl_create_upper";
+    CreFeatureOpaque = "OPQ-01.feature", Format, "mkdir in a merged directory makes an opaque one while index, metacopy, redirect_dir or xino is on.", "dir.c ovl_create_upper, super.c ovl_allow_offline_changes";
     CreLowerWhiteout = "CRE-03.lower", Format, "A whiteout in a lower layer alone does not make mkdir opaque.", "dir.c ovl_dentry_is_whiteout";
     LnkShared = "LNK-01.shared", Contract, "A hard link through the overlay shares data and attributes and counts as a link.", "dir.c ovl_link";
     LnkImpure = "LNK-02.impure", Format, "Linking what has an origin marks the new parent impure.", "dir.c ovl_create_or_link";
@@ -250,6 +287,7 @@ clauses! {
     RenFlags = "REN-01.flags", Linux, "RENAME_WHITEOUT through the overlay is EINVAL.", "dir.c ovl_rename";
     RenXdev = "REN-02.exdev", Contract, "Renaming a lower or merged directory is EXDEV while redirect_dir is not on.", "dir.c ovl_can_move";
     RenXdevExchange = "REN-02.exchange", Contract, "RENAME_EXCHANGE with a lower or merged directory is EXDEV while redirect_dir is not on.", "dir.c ovl_can_move";
+    RenRedirect = "REN-02.redirect", Contract, "With redirect_dir=on a lower or merged directory can be renamed.", "dir.c ovl_can_move";
     RenNotEmpty = "REN-03.notempty", Contract, "Renaming onto a directory that is not pure upper and has a visible name is ENOTEMPTY, before any copy-up.", "dir.c ovl_rename";
     RenParent = "REN-04.parent", Format, "The target's directory is copied up.", "dir.c ovl_rename";
     RenWhiteout = "REN-05.whiteout", Contract, "Where something lower would show through at the old name, rename leaves a whiteout there.", "dir.c ovl_rename";
@@ -259,6 +297,11 @@ clauses! {
     RenClear = "REN-07.clear", Contract, "A target directory that holds only whiteouts is cleared and replaced.", "dir.c ovl_rename";
     RenOpaque = "REN-08.opaque", Format, "A pure directory that is not opaque becomes opaque when renamed within or into a merged parent (OPQ-01c).", "dir.c ovl_rename";
     RenOpaqueExchange = "REN-08.exchange", Format, "RENAME_EXCHANGE marks the other directory likewise.", "dir.c ovl_rename";
+    RenRedirectRelative = "REN-08.relative", Format, "A merged directory that is renamed within its parent gets its old name as redirect.", "dir.c ovl_set_redirect";
+    RenRedirectAbsolute = "REN-08.absolute", Format, "A merged directory that changes its parent gets its old path as redirect.", "dir.c ovl_set_redirect";
+    RenRedirectKept = "REN-08.kept", Format, "A redirect is kept by a move within the parent, and an absolute one by any move.", "dir.c ovl_set_redirect";
+    RenRedirectOrigin = "REN-09.origin", Format, "Redirects are lower paths: ancestors that were redirected count by where they came from.", "dir.c ovl_get_redirect";
+    RenRedirectLong = "REN-10.long", Linux, "An absolute redirect longer than redirect_max (256 bytes) is EXDEV.", "dir.c ovl_get_redirect";
     RenImpure = "REN-12.impure", Format, "Moving what has an origin into another parent marks that parent impure.", "dir.c ovl_rename";
     RenImpureExchange = "REN-12.exchange", Format, "RENAME_EXCHANGE marks the old parent impure for what comes back.", "dir.c ovl_rename";
     RenAlias = "REN-14.alias", Linux, "Two names of one upper inode that are distinct overlay inodes cannot be renamed onto each other: ESTALE.", "dir.c ovl_rename";
@@ -288,6 +331,7 @@ clauses! {
     XatUnescape = "XAT-02.unescape", Linux, "Escaped names are listed unescaped.", "xattrs.c ovl_listxattr";
     XatSizeQuery = "XAT-02.size", Linux, "The size query counts what is not listed, too.", "xattrs.c ovl_listxattr";
     XatListSmall = "XAT-02.small", Linux, "A buffer too small for all names, hidden ones included, is ERANGE.", "xattrs.c ovl_listxattr";
+    XatRefresh = "XAT-08.refresh", Linux, "setxattr and removexattr copy the upper's attributes to the overlay inode even if the upper refuses the call.", "xattrs.c ovl_xattr_set";
     XatRemoveMissing = "XAT-08.missing", Format, "Removing a missing xattr of a lower file copies nothing up.", "xattrs.c ovl_xattr_set";
 
     // Open files.

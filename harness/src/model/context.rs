@@ -1,4 +1,4 @@
-//! What the model is told of the world: privilege, kernel, effective options, traits of filesystems.
+//! What the model is told of the world: privilege, kernel, traits of filesystems.
 
 use super::traits::Traits;
 use crate::trace::{Environment, Filesystem, Privilege};
@@ -77,11 +77,6 @@ impl Context {
     /// Whether the overlay can decode file handles, and so stores real ones (MNT-41).
     pub fn decodes_handles(&self) -> bool {
         self.privilege == Privilege::Root
-    }
-
-    /// Whether redirects are followed: with default module parameters, but never with `userxattr` (MNT-30).
-    pub fn follows_redirects(&self) -> bool {
-        !self.userxattr()
     }
 
     /// Whether the caller has CAP_FSETID and CAP_MKNOD in the initial user namespace.

@@ -4,7 +4,8 @@
 use super::Model;
 use super::clause::Clause;
 use super::disk::{Body, Ino, Owner, XattrValue};
-use super::overlay::DentryId;
+use super::index::index_name;
+use super::overlay::{DentryId, NodeId};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::trace::Kind;
@@ -12,6 +13,8 @@ use crate::trace::Kind;
 /// How much of a regular file is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Copy {
+    /// What a change of attributes needs: no data with `metacopy=on` (MCP-06), else all of it.
+    Attributes,
     /// All of it.
     Data,
     /// None of it, because it is about to be truncated by `O_TRUNC`.
@@ -39,13 +42,20 @@ impl Model {
         }
     }
 
+    /// `ovl_already_copied_up`: it has an upper at its own name, with its data if they are asked for.
+    pub(super) fn is_copied_up(&self, id: DentryId, copy: Copy) -> bool {
+        self.cache.at(id).is_none_or(|n| {
+            n.upper.is_some() && self.cache.dentry(id).alias && (n.upper_data || copy == Copy::Attributes)
+        })
+    }
+
     /// Copies a dentry up, its ancestors first (`ovl_copy_up_flags`).
     pub(super) fn copy_up(&mut self, id: DentryId, copy: Copy) -> Result<(), Errno> {
-        if self.cache.at(id).is_none_or(|n| n.upper.is_some()) {
+        if self.is_copied_up(id, copy) {
             return Ok(());
         }
         let parent = self.cache.dentry(id).parent;
-        if parent != id {
+        if parent != id && self.cache.at(parent).is_some_and(|n| n.upper.is_none()) {
             self.must_copy_up(parent, Clause::CupAncestors)?;
             self.copy_up(parent, Copy::Data)?;
         }
@@ -58,11 +68,39 @@ impl Model {
         else {
             return Ok(());
         };
+        if self.cache.node(node_id).upper.is_none() {
+            self.make_copy(parent, id, copy)?;
+        }
+        if !self.cache.dentry(id).alias {
+            self.link_up(parent, id, dest)?;
+        }
+        if !self.cache.node(node_id).upper_data && copy != Copy::Attributes {
+            self.copy_data_up(node_id, copy);
+        }
+        Ok(())
+    }
+
+    /// `ovl_do_copy_up`: the copy is made in the work directory, or nameless, and put at its name; that of
+    /// a lower hard link at its name in the index.
+    fn make_copy(&mut self, parent: DentryId, id: DentryId, copy: Copy) -> Result<(), Errno> {
+        let (Some(node_id), Some(dest)) = (self.cache.dentry(id).node, self.cache.at(parent).and_then(|p| p.upper))
+        else {
+            return Ok(());
+        };
         let lower = self.cache.node(node_id).lowers[0].1;
+        let data_from = self.cache.node(node_id).data();
         let kind = self.cache.node(node_id).kind;
-        let name = self.cache.dentry(id).name.clone();
+        let to_index = self.needs_index(node_id);
+        let metacopy = copy == Copy::Attributes
+            && self.options.metacopy
+            && kind == Kind::File
+            && self.rules.holds(Clause::McpCopyUp);
+        let (dest, name) = match to_index {
+            true => (self.work, index_name(lower)),
+            false => (dest, self.cache.dentry(id).name.clone()),
+        };
         let (dest_atime, dest_mtime) = (self.disk[dest].atime, self.disk[dest].mtime);
-        if self.rules.holds(Clause::CupImpure) {
+        if !to_index && self.rules.holds(Clause::CupImpure) {
             self.set_impure(parent);
         }
 
@@ -79,8 +117,10 @@ impl Model {
             Body::Dir(_) => Body::dir(),
             Body::File(data) => Body::File(match copy {
                 Copy::Truncated => Default::default(),
-                _ if source.body == Body::File(Default::default()) => data.clone(),
-                _ if self.rules.holds(Clause::CupData) => data.clone(),
+                // The size is that of the whole file all the same (MCP-04).
+                _ if metacopy => std::rc::Rc::new(vec![0; data.len()]),
+                _ if data.is_empty() => data.clone(),
+                _ if self.rules.holds(Clause::CupData) => self.disk.data(data_from),
                 _ => std::rc::Rc::new(vec![0; data.len()]),
             }),
             Body::Symlink(_) | Body::Char(..) | Body::Block(..) => {
@@ -103,19 +143,16 @@ impl Model {
             self.disk.create(&mut self.rules, work, TEMP, body, mounter)
         };
 
-        // Data is copied from the first page that has storage, holes behind it included.
-        if let (Body::File(data), Some(first)) = (&self.disk[temp].body, source.pages.iter().position(|p| *p)) {
-            let len = data.len();
-            if !self.disk.traits.clones {
-                self.disk.store(temp, first * super::disk::PAGE, len);
-            } else if len > 0 {
-                self.disk.raw(temp).pages = source.pages.clone();
-            }
+        if copy != Copy::Truncated && !metacopy {
+            self.copy_storage(data_from, temp);
         }
 
         // `ovl_copy_up_metadata`
         self.copy_xattrs(lower, temp);
-        self.set_origin(lower, temp, kind);
+        self.set_origin(lower, temp, kind, to_index);
+        if metacopy {
+            self.disk.set_xattr(&mut self.rules, temp, "@metacopy", XattrValue::known(""));
+        }
         let keeps =
             self.rules.holds(if kind == Kind::Dir { Clause::CupDirAttributes } else { Clause::CupFileAttributes });
         if kind != Kind::Symlink {
@@ -129,7 +166,7 @@ impl Model {
         if kind == Kind::File {
             self.disk.link(&mut self.rules, temp, dest, &name);
             // The copy has one name; the other lower names keep what they have (LNK-03).
-            if source.nlink > 1 && !self.rules.holds(Clause::LnkBroken) {
+            if source.nlink > 1 && !to_index && !self.rules.holds(Clause::LnkBroken) {
                 self.disk.raw(temp).nlink = source.nlink;
             }
         } else {
@@ -137,18 +174,56 @@ impl Model {
             let whiteout = Model::WHITEOUT_OWNER;
             self.disk.rename(&mut self.rules, (work, TEMP), (dest, &name), super::disk::Swap::Replace, whiteout)?;
         }
-        // Restore the parent's time stamps; its ctime stays new.
-        if self.rules.holds(Clause::CupParentTimes) {
-            self.disk.set_times(&mut self.rules, dest, dest_atime, dest_mtime);
-        }
-
         let node = self.cache.node_mut(node_id);
         node.upper = Some(temp);
+        node.upper_data = !metacopy;
+        node.indexed = to_index;
         if kind == Kind::Dir {
             node.whiteouts = true;
         }
         self.cache.rekey(node_id, temp);
+        if to_index {
+            self.store_nlink(node_id, true);
+            return Ok(());
+        }
+        // Restore the parent's time stamps; its ctime stays new.
+        if self.rules.holds(Clause::CupParentTimes) {
+            self.disk.set_times(&mut self.rules, dest, dest_atime, dest_mtime);
+        }
+        self.cache.dentry_mut(id).alias = true;
         Ok(())
+    }
+
+    /// Gives the copy of a file the storage that copying its data does: from the first page that has any,
+    /// holes behind it included; a clone has holes where the file has them.
+    fn copy_storage(&mut self, from: Ino, to: Ino) {
+        let Some(first) = self.disk[from].pages.iter().position(|p| *p) else { return };
+        let len = self.disk.data(to).len();
+        if !self.disk.traits.clones {
+            self.disk.store(to, first * super::disk::PAGE, len);
+        } else if len > 0 {
+            self.disk.raw(to).pages = self.disk[from].pages.clone();
+        }
+    }
+
+    /// Copies the data up of what has its attributes in the upper already (`ovl_copy_up_meta_inode_data`).
+    fn copy_data_up(&mut self, node_id: NodeId, copy: Copy) {
+        let node = self.cache.node(node_id);
+        let (Some(upper), from) = (node.upper, node.data()) else { return };
+        if !self.rules.holds(Clause::McpDataUp) {
+            return;
+        }
+        let data = self.disk.data(from);
+        if copy == Copy::Data && !data.is_empty() {
+            self.disk.raw(upper).body = Body::File(data);
+            self.copy_storage(from, upper);
+            // Data that are written date the file; holes are not written.
+            if self.disk.is_stored(from) && self.rules.holds(Clause::McpDates) {
+                self.disk.date_data(&mut self.rules, upper);
+            }
+        }
+        self.disk.remove_xattr(&mut self.rules, upper, "@metacopy");
+        self.cache.node_mut(node_id).upper_data = true;
     }
 
     /// Copying up into a directory that was removed (FIL-11). What is built in the work directory
@@ -203,9 +278,11 @@ impl Model {
     }
 
     /// Stores the origin of a copy (`ovl_set_origin_fh`), or does not.
-    fn set_origin(&mut self, lower: Ino, temp: Ino, kind: Kind) {
+    fn set_origin(&mut self, lower: Ino, temp: Ino, kind: Kind, to_index: bool) {
         let wanted = if kind == Kind::Dir {
             self.rules.holds(Clause::CupOriginDir)
+        } else if to_index {
+            self.rules.holds(Clause::IdxOrigin)
         } else if self.disk[lower].nlink == 1 {
             self.rules.holds(Clause::CupOriginFile)
         } else {

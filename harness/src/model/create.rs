@@ -141,9 +141,24 @@ impl Model {
             return Err(self.refuse(Clause::VfsLinkGone, Errno::ENOENT));
         }
         self.must_copy_up(old, Clause::CupLink)?;
-        self.copy_up(old, Copy::Data)?;
+        self.copy_up(old, Copy::Attributes)?;
         let dir = self.cache.dentry(id).parent;
         self.copy_up_parent(dir)?;
+        self.nlink_start(old)?;
+        let linked = self.link_copied_up(old, id);
+        if let Some(node) = self.cache.dentry(old).node {
+            self.nlink_end(node);
+        }
+        linked
+    }
+
+    /// `ovl_link`, once both sides are copied up.
+    fn link_copied_up(&mut self, old: DentryId, id: DentryId) -> Result<(), Errno> {
+        let dir = self.cache.dentry(id).parent;
+        // Another name must still lead to the data.
+        if self.cache.at(old).is_some_and(Node::is_metacopy) {
+            self.set_redirect(old, false)?;
+        }
         let (Some(source), Some(ino)) = (self.cache.dentry(old).node, self.cache.at(old).and_then(|n| n.upper)) else {
             return Err(Errno::ESTALE);
         };
@@ -175,7 +190,7 @@ impl Model {
     /// Fires `clause`, which demands the copy-up, if the object is still to be copied up. With the
     /// clause's fault on there is no copy-up to go on with.
     pub(super) fn must_copy_up(&mut self, id: DentryId, clause: Clause) -> Result<(), Errno> {
-        let lower = self.cache.at(id).is_some_and(|n| n.upper.is_none());
+        let lower = self.cache.at(id).is_some_and(|n| n.upper.is_none() || !self.cache.dentry(id).alias);
         if lower && !self.rules.holds(clause) { Err(Errno::EROFS) } else { Ok(()) }
     }
 
@@ -212,8 +227,15 @@ impl Model {
             if is_dir && self.lower_whiteout(dir, &name) && !self.rules.holds(Clause::CreLowerWhiteout) {
                 self.disk.set_xattr(&mut self.rules, ino, "@opaque", XattrValue::known("y"));
             }
-            if is_dir && self.cache.at(dir).is_some_and(Node::is_merge) && !self.rules.holds(Clause::CreNoOpaque) {
-                self.disk.set_xattr(&mut self.rules, ino, "@opaque", XattrValue::known("y"));
+            if is_dir && self.cache.at(dir).is_some_and(Node::is_merge) {
+                let opaque = match self.options.forbids_offline_changes() {
+                    true => self.rules.holds(Clause::CreFeatureOpaque),
+                    false => !self.rules.holds(Clause::CreNoOpaque),
+                };
+                if opaque {
+                    self.disk.set_xattr(&mut self.rules, ino, "@opaque", XattrValue::known("y"));
+                    self.cache.dentry_mut(id).opaque = true;
+                }
             }
         } else {
             // Something else than the whiteout is there by now.
@@ -263,6 +285,9 @@ impl Model {
             by_lower: false,
             whiteouts: false,
             impure: false,
+            indexed: false,
+            upper_data: true,
+            redirect: None,
             version: 0,
             impure_cache: None,
             snapshot: Default::default(),

@@ -179,7 +179,7 @@ impl Model {
         match self.kind_of(id) {
             Some(Kind::File) => {
                 let truncates = flags.has(libc::O_TRUNC);
-                if !is_lower {
+                if self.is_copied_up(id, Copy::Data) {
                     return Ok(());
                 }
                 if flags.writes() || truncates {
@@ -319,9 +319,9 @@ impl Model {
             Kind::Dir if len > 0 && at.is_none() && file.at_far_end == Some(true) => Err(Errno::EINVAL),
             Kind::Dir => Err(self.refuse(Clause::VfsReadDir, Errno::EISDIR)),
             Kind::File => {
-                let mut ino = self.cache.node(node).real();
+                let mut ino = self.cache.node(node).data();
                 if file.was_lower && self.cache.node(node).upper.is_some() && !self.rules.holds(Clause::FilReroute) {
-                    ino = self.cache.node(node).lowers.first().map_or(ino, |l| l.1);
+                    ino = self.cache.node(node).lowers.last().map_or(ino, |l| l.1);
                 }
                 let data = self.disk.data(ino);
                 let from = at.unwrap_or(file.position);

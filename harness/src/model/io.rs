@@ -69,7 +69,7 @@ impl Model {
     pub(super) fn lseek(&mut self, slot: Slot, offset: i64, whence: Whence) -> Result<Option<u64>, Errno> {
         let file = self.file(slot)?;
         let Some(node) = self.cache.at(file.dentry) else { return Err(Errno::EBADF) };
-        let (kind, real) = (node.kind, node.real());
+        let (kind, real) = (node.kind, node.data());
         match kind {
             Kind::Dir => {
                 if whence != Whence::Set || offset != 0 {
@@ -173,7 +173,7 @@ impl Model {
         if file.listed {
             // At its end, too, a read finds out whether the directory is impure still (DIR-13).
             if self.cache.at(file.dentry).is_some_and(|n| n.lists_real() && n.impure && n.upper.is_some()) {
-                self.fill_impure_cache(file.dentry);
+                self.fill_impure_cache(file.dentry)?;
             }
             return Ok(if file.lost { None } else { Some(Vec::new()) });
         }
@@ -190,14 +190,16 @@ impl Model {
             let version = self.cache.at(file.dentry).map_or(0, |n| n.version);
             let held = file.snapshot.filter(|held| held.borrow().version == version);
             let snapshot = held.unwrap_or_else(|| self.snapshot(file.dentry));
-            let listing = self.emit(file.dentry, &snapshot);
+            let (listing, failed) = self.emit(file.dentry, &snapshot);
+            // Which call ends there depends on the order of the entries.
+            self.adrift |= failed;
             self.set_listed(slot, Some(snapshot));
             listing
         } else {
             self.set_listed(slot, None);
             let far = self.disk.traits.ends_far;
             self.change_file(slot, |open| open.at_far_end = if file.lost && far { None } else { Some(far) });
-            let mut listing = self.list_real(file.dentry);
+            let mut listing = self.list_real(file.dentry)?;
             if let Some(real) = self.cache.at(file.dentry).map(|n| n.real()) {
                 listing.retain(|(name, ..)| !self.disk.came_after(real, name, file.arrivals));
             }

@@ -14,11 +14,13 @@ use crate::trace::{Kind, StatFs};
 /// `f_type` of an overlay (`linux/magic.h`).
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
 
-/// What a look at one place finds: attributes of `attributes`, except where they are the view's own.
+/// What a look at one place finds: attributes and xattrs of `attributes`, except where they are the view's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// The disk inode that attributes, xattrs and content come from.
+    /// The disk inode that attributes and xattrs come from.
     pub attributes: Ino,
+    /// The disk inode that content comes from.
+    pub data: Ino,
     /// The disk inode whose number is `st_ino`.
     pub number: Ino,
     /// Link count.
@@ -35,7 +37,8 @@ impl Model {
         if !upper {
             return if self.rules.holds(Clause::InoReal) { lower } else { self.upper };
         }
-        if has_origin && (is_dir || self.disk[lower].nlink == 1) {
+        let indexed = node.indexed;
+        if has_origin && (is_dir || self.disk[lower].nlink == 1 || indexed && self.rules.holds(Clause::IdxNumber)) {
             return if self.rules.holds(Clause::InoOrigin) { lower } else { real };
         }
         if self.rules.holds(Clause::InoBroken) { real } else { lower }
@@ -48,9 +51,9 @@ impl Model {
         };
         let number = self.number_inode(node_id);
         let node = self.cache.node(node_id);
-        let mut attributes = node.real();
+        let (mut attributes, data) = (node.real(), node.data());
         let mut nlink = self.disk[attributes].nlink;
-        if node.is_merge() {
+        if node.kind == Kind::Dir && node.is_merge() {
             let (bottom, merged) = (node.lowers.last().map(|l| l.1), true);
             if !self.rules.holds(Clause::LkpTopAttributes) {
                 attributes = bottom.unwrap_or(attributes);
@@ -60,8 +63,10 @@ impl Model {
             }
         } else if node.kind == Kind::Dir && !self.rules.holds(Clause::NlkReal) {
             nlink = 1;
+        } else if node.indexed && self.rules.holds(Clause::NlkUnion) {
+            nlink = node.nlink;
         }
-        Ok(Look { attributes, number, nlink })
+        Ok(Look { attributes, data, number, nlink })
     }
 
     /// A look at a clean path of the merged tree, not following a last symlink.
@@ -111,7 +116,7 @@ impl Model {
         if self.cache.at(id).is_some_and(|n| n.dead) {
             return Err(self.refuse(Clause::DirDead, Errno::ENOENT));
         }
-        Ok(self.list_dentry(id))
+        self.list_dentry(id)
     }
 
     /// The directory at a clean path below one of the disk, as `openat2` with `O_DIRECTORY` and

@@ -10,14 +10,14 @@
 //! | module | what it specifies |
 //! |---|---|
 //! | [`clause`] | the list of clauses; firing and faults |
-//! | [`context`] | privilege, kernel version, effective options |
+//! | [`context`], [`options`] | privilege, kernel version; effective mount options |
 //! | [`disk`], [`traits`] | the filesystem under the layers; what ext4, XFS and Btrfs do their own way |
 //! | [`overlay`] | dentries and overlay inodes: the stack of (layer, inode), what is cached |
 //! | `mount` | making layers, work directory, uuid, remount, rotate |
 //! | `lookup` | lookup and merge, whiteouts, opaque, origin |
 //! | `walk`, `permission` | path walk, symlinks, capabilities |
 //! | [`readdir`], [`look`] | listing; attributes and identity |
-//! | `copy_up` | copy-up |
+//! | `copy_up`, `index` | copy-up, of attributes alone too; hard links that stay together |
 //! | `create`, `remove`, `rename`, `attr`, `xattr`, `file`, `io` | operations by what they do to names, attributes, data |
 //! | [`value`] | what only the kernel knows: times, numbers, handles |
 
@@ -28,10 +28,12 @@ mod copy_up;
 mod create;
 pub mod disk;
 mod file;
+pub(crate) mod index;
 mod io;
 pub mod look;
 mod lookup;
 mod mount;
+pub mod options;
 pub mod overlay;
 mod permission;
 pub mod readdir;
@@ -59,6 +61,7 @@ use crate::step::{Actor, Op, SLOTS, Step};
 use disk::{Body, Disk, Ino, Owner};
 use file::OpenFile;
 use look::Look;
+use options::Options;
 use overlay::{Cache, DentryId};
 use readdir::Listing;
 use value::{Spans, Stamp};
@@ -91,6 +94,10 @@ pub enum Predicted {
 pub struct Model {
     /// What it was told of the world.
     pub context: Context,
+    /// The errno that the first mount gives, if its options do not go together.
+    pub mounts: Result<(), Errno>,
+    /// The effective mount options.
+    pub(crate) options: Options,
     /// Clauses that fired; the fault, if one is on.
     pub rules: Rules,
     /// The disk under the layers.
@@ -129,8 +136,14 @@ impl Model {
         let work_base = disk.alloc(&rules, Body::dir(), Owner { uid: 0, gid: 0, mode: 0o755 });
         rules.begin_step();
         disk.now = Stamp::In(Spans::MOUNTED);
+        let effective = match context.view {
+            View::Overlay => Options::effective(&case.options, context.privilege, &mut rules),
+            View::Plain => Ok(Options::default()),
+        };
         let mut model = Model {
             context,
+            mounts: effective.map(drop),
+            options: effective.unwrap_or_default(),
             rules,
             disk,
             lowers,
@@ -251,6 +264,9 @@ impl Model {
             Op::Lstat { path } => self.stat(path, false).map(Predicted::Stat),
             Op::List { path } => self.list(path).map(Predicted::List),
             Op::Remount => {
+                if let Some(errno) = self.refuses_mount() {
+                    return Err(errno);
+                }
                 self.remount();
                 Ok(Predicted::Unit)
             }

@@ -6,11 +6,16 @@ use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::disk::{Body, Disk, Ino, Owner, XattrValue};
+use super::options::Uuid;
 use super::overlay::{Cache, Node, Pipe};
 use super::value::Stamp;
 use crate::case::{Layer, NodeKind};
+use crate::errno::Errno;
 use crate::step::Device;
 use crate::trace::Kind;
+
+/// What a volatile mount leaves below `work`, with an empty file `dirty` in it.
+const INCOMPAT: [&[u8]; 2] = [b"incompat", b"volatile"];
 
 impl Model {
     /// Puts a layer on the disk and returns its root.
@@ -75,6 +80,9 @@ impl Model {
         } else {
             self.make_workdir();
             self.init_uuid();
+            if self.options.index {
+                self.mount_index();
+            }
             self.upper
         };
         self.cwd = Cache::ROOT;
@@ -89,6 +97,9 @@ impl Model {
             // The root's number is its upper's: it is never found by its lower (`ovl_get_root`).
             by_lower: false,
             whiteouts: overlay,
+            indexed: false,
+            upper_data: true,
+            redirect: None,
             impure: overlay && self.disk[root].xattr("@impure").is_some(),
             version: 0,
             impure_cache: None,
@@ -112,11 +123,28 @@ impl Model {
         }
         let mode = if self.rules.holds(Clause::MntWorkdir) { 0 } else { 0o755 };
         self.work = self.disk.create(&mut self.rules, base, b"work", Body::dir(), Owner { uid: 0, gid: 0, mode });
+        if self.options.volatile && self.rules.holds(Clause::MntVolatile) {
+            let mut at = self.work;
+            for name in INCOMPAT {
+                let mode = 0;
+                at = self.disk.create(&mut self.rules, at, name, Body::dir(), Owner { uid: 0, gid: 0, mode });
+            }
+            let owner = Owner { uid: 0, gid: 0, mode: 0 };
+            self.disk.create(&mut self.rules, at, b"dirty", Body::File(Default::default()), owner);
+        }
     }
 
-    /// `ovl_init_uuid_xattr` with the default `uuid=auto` (since 6.7).
+    /// The errno that mounting again would give: EINVAL where a volatile mount has left its mark, which
+    /// only people remove.
+    pub(crate) fn refuses_mount(&mut self) -> Option<Errno> {
+        let work = self.disk.child(self.work_base, b"work")?;
+        let marked = self.disk.child(work, INCOMPAT[0]).is_some_and(|i| !self.disk.is_empty_dir(i));
+        (marked && self.rules.holds(Clause::MntIncompat)).then_some(Errno::EINVAL)
+    }
+
+    /// `ovl_init_uuid_xattr` (since 6.7).
     fn init_uuid(&mut self) {
-        if self.context.kernel < (6, 7) {
+        if self.context.kernel < (6, 7) || self.options.uuid == Uuid::Null && self.rules.holds(Clause::MntUuidNull) {
             return;
         }
         let root = &self.disk[self.upper];
@@ -127,7 +155,9 @@ impl Model {
             }
             return;
         }
-        let fresh = if root.xattr("@impure").is_some() {
+        let fresh = if self.options.uuid == Uuid::On {
+            self.rules.holds(Clause::MntUuidOn)
+        } else if root.xattr("@impure").is_some() {
             !self.rules.holds(Clause::MntUuidImpure)
         } else {
             self.rules.holds(Clause::MntUuid)

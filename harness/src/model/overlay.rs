@@ -29,6 +29,8 @@ pub struct Dentry {
     /// `ovl_dentry_is_opaque`: an upper whiteout is at the name (negative), or the directory is
     /// opaque.
     pub opaque: bool,
+    /// `OVL_E_UPPER_ALIAS`: the upper has this very name, not the index alone.
+    pub alias: bool,
     /// Whether a walk still finds it.
     pub hashed: bool,
     /// Looked-up names, if it is a directory.
@@ -45,7 +47,7 @@ pub struct Node {
     /// The upper inode.
     pub upper: Option<Ino>,
     /// The lower inodes, top first, each with the index of its layer (0 is the top lower layer).
-    /// For what is no directory: at most one, the copy-up origin.
+    /// For what is no directory: the copy-up origin, and last what holds the data of a metacopy.
     pub lowers: Vec<(usize, Ino)>,
     /// `i_mode`: the real inode's mode when this was last copied. Two overlay inodes of one upper inode
     /// go out of step (REN-14).
@@ -58,6 +60,12 @@ pub struct Node {
     pub whiteouts: bool,
     /// `OVL_IMPURE`: the upper directory may hold copied-up children.
     pub impure: bool,
+    /// `OVL_INDEX`: its upper is in the index.
+    pub indexed: bool,
+    /// `OVL_UPPERDATA`: the upper holds the data too, not the attributes alone (metacopy).
+    pub upper_data: bool,
+    /// The redirect on its upper, if it was looked up or set (`ovl_dentry_get_redirect`).
+    pub redirect: Option<Bytes>,
     /// Counts changes that listings must notice.
     pub version: u64,
     /// The impure cache, if there is one: the `version` it was filled at, and of the names that had an
@@ -71,7 +79,7 @@ pub struct Node {
     /// `S_DEAD`: a directory that was removed.
     pub dead: bool,
     /// `i_nlink`: the real inode's links when this was made, and what the overlay did to them since. What is
-    /// no directory cannot be linked when there is none left.
+    /// no directory cannot be linked when there is none left. It is shown of what is indexed (NLK-03).
     pub nlink: u32,
     /// How many dentries have it.
     pub refs: u32,
@@ -123,9 +131,28 @@ impl Node {
         }
     }
 
-    /// `OVL_TYPE_MERGE`: upper and lower, or several lowers.
+    /// The inode that data come from: below a metacopy the one that has them (MCP-01).
+    pub fn data(&self) -> Ino {
+        match (self.upper, self.lowers.last()) {
+            (Some(upper), _) if self.upper_data => upper,
+            (_, Some(lower)) => lower.1,
+            (Some(upper), None) => upper,
+            (None, None) => self.real(),
+        }
+    }
+
+    /// `OVL_TYPE_MERGE`: a directory of upper and lower or of several lowers; a metacopy.
     pub fn is_merge(&self) -> bool {
-        self.kind == Kind::Dir && if self.upper.is_some() { !self.lowers.is_empty() } else { self.lowers.len() > 1 }
+        if self.upper.is_some() {
+            !self.lowers.is_empty() && (self.kind == Kind::Dir || !self.upper_data)
+        } else {
+            self.lowers.len() > 1
+        }
+    }
+
+    /// `ovl_is_metacopy_dentry`: its data lie below its attributes.
+    pub fn is_metacopy(&self) -> bool {
+        self.kind == Kind::File && self.is_merge()
     }
 
     /// `OVL_TYPE_ORIGIN`: an upper object whose inode number is that of its origin.
@@ -160,6 +187,7 @@ impl Cache {
             name: Bytes::default(),
             node: Some(node),
             opaque: false,
+            alias: true,
             hashed: true,
             children: BTreeMap::new(),
             pins: 1,
@@ -233,13 +261,24 @@ impl Cache {
         if let Some(node) = node {
             self.nodes[node].refs += 1;
         }
-        self.dentries.push(Dentry { parent, name, node, opaque, hashed: true, children: BTreeMap::new(), pins: 0 });
+        let alias = false;
+        self.dentries.push(Dentry {
+            parent,
+            name,
+            node,
+            opaque,
+            alias,
+            hashed: true,
+            children: BTreeMap::new(),
+            pins: 0,
+        });
         id
     }
 
     /// Gives a negative dentry a node (`d_instantiate`).
     pub fn instantiate(&mut self, id: DentryId, node: NodeId) {
         self.dentries[id].node = Some(node);
+        self.dentries[id].alias = true;
         self.nodes[node].refs += 1;
     }
 

@@ -10,6 +10,7 @@ use super::context::View;
 use super::disk::Ino;
 use super::overlay::{DentryId, NodeId, Snapshot, SnapshotEntry};
 use crate::bytes::Bytes;
+use crate::errno::Errno;
 use crate::trace::Kind;
 
 /// A listed name: its type and the inode whose number is its `d_ino`.
@@ -17,17 +18,20 @@ pub type Listing = Vec<(Bytes, Kind, Ino)>;
 
 impl Model {
     /// Lists a directory by its names, `.` and `..` left out, sorted.
-    pub(crate) fn list_dentry(&mut self, id: DentryId) -> Listing {
+    ///
+    /// # Errors
+    /// That of a lookup of one of them, in an impure directory that is listed as it lies on disk (DIR-12).
+    pub(crate) fn list_dentry(&mut self, id: DentryId) -> Result<Listing, Errno> {
         if self.cache.at(id).is_some_and(|n| !n.lists_real()) {
             let snapshot = self.snapshot(id);
-            return self.emit(id, &snapshot);
+            return Ok(self.emit(id, &snapshot).0);
         }
         self.list_real(id)
     }
 
     /// Lists a directory that does not merge as it lies on disk.
-    pub(super) fn list_real(&mut self, id: DentryId) -> Listing {
-        let Some(node_id) = self.cache.dentry(id).node else { return Vec::new() };
+    pub(super) fn list_real(&mut self, id: DentryId) -> Result<Listing, Errno> {
+        let Some(node_id) = self.cache.dentry(id).node else { return Ok(Vec::new()) };
         let node = self.cache.node(node_id);
         let real = node.real();
         let impure = node.upper.is_some() && node.impure;
@@ -35,17 +39,17 @@ impl Model {
             let raw = self.disk[real].names().into_iter().flatten().any(|(_, &i)| self.disk[i].is_char_whiteout());
             if raw && !self.rules.holds(Clause::DirRaw) {
                 let entries = self.read_merged(id);
-                return self.emit(id, &RefCell::new(Snapshot { version: 0, entries }));
+                return Ok(self.emit(id, &RefCell::new(Snapshot { version: 0, entries })).0);
             }
         }
         let mut listing = self.names_of(real);
         if impure {
-            self.fill_impure_cache(id);
+            self.fill_impure_cache(id)?;
             for entry in &mut listing {
                 entry.2 = self.cached_number(node_id, &entry.0, entry.2);
             }
         }
-        listing
+        Ok(listing)
     }
 
     pub(super) fn names_of(&self, dir: Ino) -> Listing {
@@ -103,14 +107,22 @@ impl Model {
         entries
     }
 
-    /// Emits a snapshot from its start (`ovl_iterate`).
-    pub(super) fn emit(&mut self, id: DentryId, snapshot: &RefCell<Snapshot>) -> Listing {
+    /// Emits a snapshot from its start (`ovl_iterate`), and tells whether a lookup of an entry failed: that
+    /// ends one call of getdents64, and the entry is left out of the next (DIR-12).
+    pub(super) fn emit(&mut self, id: DentryId, snapshot: &RefCell<Snapshot>) -> (Listing, bool) {
+        let mut failed = false;
         let mut entries = std::mem::take(&mut snapshot.borrow_mut().entries);
         let mut listing = Vec::with_capacity(entries.len());
         for entry in &mut entries {
             if !entry.hidden && entry.number.is_none() {
                 // One that is not there any more, as far as the cache knows, is left out (DIR-10).
-                entry.hidden = self.lookup(id, &entry.name).is_ok_and(|child| self.is_negative(child));
+                entry.hidden = match self.lookup(id, &entry.name) {
+                    Ok(child) => self.is_negative(child),
+                    Err(_) => {
+                        failed = true;
+                        self.rules.holds(Clause::DirFailedLookup)
+                    }
+                };
                 entry.number = Some(self.listed_number(id, &entry.name, entry.real));
             }
             if !entry.hidden {
@@ -118,7 +130,7 @@ impl Model {
             }
         }
         snapshot.borrow_mut().entries = entries;
-        listing
+        (listing, failed)
     }
 
     /// The inode behind `d_ino` of an upper entry in an impure directory: it is looked up for that.
@@ -158,16 +170,23 @@ impl Model {
     }
 
     /// `ovl_cache_get_impure`: finds out whether the directory is impure still.
-    pub(super) fn fill_impure_cache(&mut self, id: DentryId) {
-        let Some(node_id) = self.cache.dentry(id).node else { return };
+    pub(super) fn fill_impure_cache(&mut self, id: DentryId) -> Result<(), Errno> {
+        let Some(node_id) = self.cache.dentry(id).node else { return Ok(()) };
         let version = self.cache.node(node_id).version;
         if self.cache.node(node_id).impure_cache.as_ref().is_some_and(|c| c.0 == version) {
-            return;
+            return Ok(());
         }
-        let Some(upper) = self.cache.node(node_id).upper else { return };
+        let Some(upper) = self.cache.node(node_id).upper else { return Ok(()) };
         let mut numbers = BTreeMap::new();
         for (name, _, real) in self.names_of(upper) {
-            let Ok(child) = self.lookup(id, &name) else { continue };
+            let child = match self.lookup(id, &name) {
+                Ok(child) => child,
+                Err(errno) => {
+                    // Which other entries were looked up before it depends on their order on disk.
+                    self.adrift = true;
+                    return Err(errno);
+                }
+            };
             let Some(node) = self.cache.dentry(child).node else { continue };
             if self.cache.node(node).has_origin() {
                 let number = self.number_inode(node);
@@ -178,7 +197,7 @@ impl Model {
         }
         if !numbers.is_empty() {
             self.cache.node_mut(node_id).impure_cache = Some((version, numbers));
-            return;
+            return Ok(());
         }
         if self.rules.holds(Clause::DirImpureGone) {
             self.disk.remove_xattr(&mut self.rules, upper, "@impure");
@@ -186,5 +205,6 @@ impl Model {
         let node = self.cache.node_mut(node_id);
         node.impure = false;
         node.impure_cache = None;
+        Ok(())
     }
 }

@@ -70,7 +70,6 @@ impl Model {
     /// `ovl_do_remove`, of a positive dentry.
     fn remove(&mut self, id: DentryId) -> Result<(), Errno> {
         let is_dir = self.is_dir(id);
-        let node = self.cache.dentry(id).node;
         let covers = self.lower_positive(id);
         let mut whiteouts = Vec::new();
         if is_dir && (covers || !self.is_pure_upper(id)) {
@@ -78,13 +77,33 @@ impl Model {
         }
         let dir = self.cache.dentry(id).parent;
         self.copy_up_parent(dir)?;
+        self.nlink_start(id)?;
+        let node = self.cache.dentry(id).node;
+        let result = self.remove_upper(id, covers, &whiteouts);
+        if let Some(node) = node {
+            if result.is_ok() && !is_dir {
+                self.drop_link(node, id);
+            }
+            self.nlink_end(node);
+        }
+        if self.cache.at(id).is_some_and(|n| n.upper.is_some()) {
+            self.copy_attr(id);
+        }
+        result
+    }
+
+    /// Takes a name out of the upper, or puts a whiteout there (`ovl_remove_upper`,
+    /// `ovl_remove_and_whiteout`).
+    fn remove_upper(&mut self, id: DentryId, covers: bool, whiteouts: &[Bytes]) -> Result<(), Errno> {
+        let is_dir = self.is_dir(id);
+        let dir = self.cache.dentry(id).parent;
         let leaves_whiteout = if covers {
             self.rules.holds(Clause::RmvWhiteout)
         } else {
             self.context.view == View::Overlay && !self.rules.holds(Clause::RmvPlain)
         };
         if !whiteouts.is_empty() {
-            self.clear_empty(id, &whiteouts, Clause::RmvCleared)?;
+            self.clear_empty(id, whiteouts, Clause::RmvCleared)?;
         }
         let name = self.cache.dentry(id).name.clone();
         let Some(upper_dir) = self.cache.at(dir).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
@@ -109,12 +128,6 @@ impl Model {
         };
         if let (true, true, Some(node)) = (is_dir, result.is_ok(), self.cache.dentry(id).node) {
             self.cache.node_mut(node).dead = true;
-        }
-        if let (false, true, Some(node)) = (is_dir, result.is_ok(), node) {
-            self.drop_link(node, id);
-        }
-        if self.cache.at(id).is_some_and(|n| n.upper.is_some()) {
-            self.copy_attr(id);
         }
         result
     }

@@ -5,11 +5,17 @@ use super::clause::Clause;
 use super::context::View;
 use super::copy_up::Copy;
 use super::disk::{Owner, Swap, XattrValue};
-use super::overlay::{DentryId, Node};
+use super::options::Redirect;
+use super::overlay::{Cache, DentryId, Node};
 use super::permission::WRITE;
 use super::walk::{Last, Walk};
+use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::step::RenameFlags;
+use crate::trace::Kind;
+
+/// Longest absolute redirect, in bytes (module parameter `redirect_max`).
+const REDIRECT_MAX: usize = 256;
 
 impl Model {
     pub(super) fn rename(&mut self, old: &[u8], new: &[u8], flags: RenameFlags) -> Result<(), Errno> {
@@ -87,12 +93,15 @@ impl Model {
         self.rename_dentries(old, new, exchange, whiteout)
     }
 
-    /// `ovl_can_move`: what is no directory, or is a pure upper one (`redirect_dir` is not on).
+    /// `ovl_can_move`: what is no directory, or is a pure upper one, or anything with `redirect_dir=on`.
     fn can_move(&mut self, id: DentryId, clause: Clause) -> bool {
         if self.context.view == View::Plain {
             return true;
         }
         let stays = self.is_dir(id) && self.cache.at(id).is_some_and(|n| n.upper.is_none() || n.is_merge());
+        if stays && self.options.redirect == Redirect::On {
+            return self.rules.holds(Clause::RenRedirect);
+        }
         !(stays && self.rules.holds(clause))
     }
 
@@ -106,7 +115,7 @@ impl Model {
             return Err(Errno::EXDEV);
         }
         let overwrite = !exchange;
-        let (old_dir, new_dir) = (self.cache.dentry(old).parent, self.cache.dentry(new).parent);
+        let new_dir = self.cache.dentry(new).parent;
         let old_is_dir = self.is_dir(old);
         let new_is_dir = self.is_dir(new);
         let mut whiteouts = Vec::new();
@@ -140,15 +149,38 @@ impl Model {
         }
 
         self.must_copy_up(old, Clause::CupRename)?;
-        self.copy_up(old, Copy::Data)?;
+        self.copy_up(old, Copy::Attributes)?;
         self.must_copy_up(new_dir, Clause::RenParent)?;
         self.copy_up(new_dir, Copy::Data)?;
         if exchange {
             self.must_copy_up(new, Clause::CupRenameExchange)?;
-            self.copy_up(new, Copy::Data)?;
+            self.copy_up(new, Copy::Attributes)?;
         }
+        let replaced = self.cache.dentry(new).node.filter(|_| overwrite);
+        if replaced.is_some() {
+            self.nlink_start(new)?;
+        }
+        let renamed = self.rename_copied_up(old, new, swap, clean, &whiteouts);
+        if let Some(node) = replaced {
+            self.nlink_end(node);
+        }
+        renamed
+    }
+
+    /// The rest of `ovl_rename`, once all that must be is copied up.
+    fn rename_copied_up(
+        &mut self,
+        old: DentryId,
+        new: DentryId,
+        swap: Swap,
+        clean: bool,
+        whiteouts: &[Bytes],
+    ) -> Result<(), Errno> {
+        let exchange = swap == Swap::Exchange && !self.is_negative(new);
+        let (old_dir, new_dir) = (self.cache.dentry(old).parent, self.cache.dentry(new).parent);
+        let new_is_dir = self.is_dir(new);
         if !whiteouts.is_empty() {
-            self.clear_empty(new, &whiteouts, Clause::RenClear)?;
+            self.clear_empty(new, whiteouts, Clause::RenClear)?;
         }
         self.rename_upper(old, new, swap)?;
         if clean {
@@ -214,9 +246,9 @@ impl Model {
                 return Err(Errno::ESTALE);
             }
         }
-        self.mark_opaque(old, new_dir, Clause::RenOpaque);
+        self.mark_moved(old, new_dir, Clause::RenOpaque)?;
         if user_exchange {
-            self.mark_opaque(new, old_dir, Clause::RenOpaqueExchange);
+            self.mark_moved(new, old_dir, Clause::RenOpaqueExchange)?;
         }
         let (old, new) = ((old_upper, &old_name[..]), (new_upper, &new_name[..]));
         let owner = match self.context.view {
@@ -226,16 +258,77 @@ impl Model {
         self.disk.rename(&mut self.rules, old, new, swap, owner)
     }
 
-    /// Makes a pure directory opaque that goes to a merged parent (REN-08).
-    fn mark_opaque(&mut self, id: DentryId, to: DentryId, clause: Clause) {
-        let pure = self.is_dir(id) && self.cache.at(id).is_some_and(|n| !n.is_merge());
-        if !pure || self.cache.dentry(id).opaque || !self.cache.at(to).is_some_and(Node::is_merge) {
-            return;
+    /// Marks what is moved: what merges with a redirect, a pure directory that goes to a merged parent as
+    /// opaque (REN-08).
+    fn mark_moved(&mut self, id: DentryId, to: DentryId, clause: Clause) -> Result<(), Errno> {
+        if self.context.view == View::Plain {
+            return Ok(());
         }
-        let Some(upper) = self.cache.at(id).and_then(|n| n.upper) else { return };
+        if self.cache.at(id).is_some_and(Node::is_merge) {
+            return self.set_redirect(id, self.cache.dentry(id).parent == to);
+        }
+        if !self.is_dir(id) || self.cache.dentry(id).opaque || !self.cache.at(to).is_some_and(Node::is_merge) {
+            return Ok(());
+        }
+        let Some(upper) = self.cache.at(id).and_then(|n| n.upper) else { return Ok(()) };
         if self.rules.holds(clause) {
             self.disk.set_xattr(&mut self.rules, upper, "@opaque", XattrValue::known("y"));
             self.cache.dentry_mut(id).opaque = true;
         }
+        Ok(())
+    }
+
+    /// Says on the upper where its lower layers are to be found (`ovl_set_redirect`).
+    pub(super) fn set_redirect(&mut self, id: DentryId, same_dir: bool) -> Result<(), Errno> {
+        let Some(node_id) = self.cache.dentry(id).node else { return Ok(()) };
+        let node = self.cache.node(node_id);
+        let is_dir = node.kind == Kind::Dir;
+        let links = node.lowers.first().map_or(0, |l| self.disk[l.1].nlink);
+        // Names of a lower hard link may come to lie in different directories.
+        let absolute = !same_dir || !is_dir && links > 1 && self.rules.holds(Clause::McpRedirectLinks);
+        let node = self.cache.node(node_id);
+        if let Some(redirect) = &node.redirect {
+            if (!absolute || redirect.first() == Some(&b'/')) && self.rules.holds(Clause::RenRedirectKept) {
+                return Ok(());
+            }
+        }
+        let redirect = if absolute { self.absolute_redirect(id)? } else { self.cache.dentry(id).name.clone() };
+        let Some(upper) = self.cache.node(node_id).upper else { return Ok(()) };
+        let clause = match (absolute, is_dir) {
+            (true, true) => Clause::RenRedirectAbsolute,
+            (false, true) => Clause::RenRedirectRelative,
+            (_, false) => Clause::McpRedirect,
+        };
+        if self.rules.holds(clause) {
+            self.disk.set_xattr(&mut self.rules, upper, "@redirect", XattrValue::Known(redirect.clone()));
+        }
+        self.cache.node_mut(node_id).redirect = Some(redirect);
+        Ok(())
+    }
+
+    /// The path of a dentry in the lower layers: names as they were below every ancestor that was
+    /// redirected itself (`ovl_get_redirect`).
+    fn absolute_redirect(&mut self, id: DentryId) -> Result<Bytes, Errno> {
+        let mut path: Vec<u8> = Vec::new();
+        let mut at = id;
+        while at != Cache::ROOT {
+            let own = self.cache.at(at).and_then(|n| n.redirect.clone());
+            let name = match own {
+                Some(redirect) if at == id || self.rules.holds(Clause::RenRedirectOrigin) => redirect,
+                _ => self.cache.dentry(at).name.clone(),
+            };
+            let is_absolute = name.first() == Some(&b'/');
+            let len = path.len() + name.len() + usize::from(!is_absolute);
+            if len > REDIRECT_MAX && self.rules.holds(Clause::RenRedirectLong) {
+                return Err(Errno::EXDEV);
+            }
+            path.splice(0..0, name.iter().copied());
+            if is_absolute {
+                break;
+            }
+            path.insert(0, b'/');
+            at = self.cache.dentry(at).parent;
+        }
+        Ok(Bytes(path))
     }
 }

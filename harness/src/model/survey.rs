@@ -32,6 +32,9 @@ pub struct Facts {
     pub stale: bool,
 }
 
+/// Directories that merge, top first, each with the number of its layer.
+type Stack = Vec<(usize, Ino)>;
+
 impl Model {
     /// What a path leads to, for this actor; the walk looks up what the call would look up.
     pub(crate) fn facts(&mut self, actor: Actor, path: &[u8], follow: bool) -> Option<Facts> {
@@ -92,11 +95,11 @@ impl Model {
 
     /// Every path of the merged tree with its type, the root excluded, sorted within a directory.
     pub fn survey(&self, out: &mut Vec<(Bytes, Kind)>) {
-        let mut stack: Vec<Ino> = vec![self.upper];
+        let mut stack: Stack = vec![(0, self.upper)];
         if self.context.view == View::Overlay {
-            stack.extend(&self.lowers);
+            stack.extend(self.lowers.iter().enumerate().map(|(at, &ino)| (at + 1, ino)));
         }
-        self.visible_below(&stack, &Bytes::default(), out);
+        self.visible_below(&stack.clone(), &stack, &Bytes::default(), out);
     }
 
     /// What the open slots hold.
@@ -105,29 +108,55 @@ impl Model {
     }
 
     /// Every visible path below a stack of directories, merged from the disk as it lies there.
-    fn visible_below(&self, stack: &[Ino], path: &Bytes, out: &mut Vec<(Bytes, Kind)>) {
-        let mut seen: std::collections::BTreeMap<&Bytes, (Vec<Ino>, bool)> = Default::default();
-        for &dir in stack {
-            for (name, &ino) in self.disk[dir].names().into_iter().flatten() {
-                let (layers, closed) = seen.entry(name).or_default();
-                if *closed {
-                    continue;
-                }
-                let inode = &self.disk[ino];
-                let opaque = inode.xattr("@opaque") == Some(&XattrValue::known("y"));
-                *closed = !inode.is_dir() || opaque;
-                if !inode.is_char_whiteout() && (inode.is_dir() || layers.is_empty()) {
-                    layers.push(ino);
-                }
-            }
-        }
-        for (name, (layers, _)) in seen {
-            let Some(&top) = layers.first() else { continue };
+    fn visible_below(
+        &self,
+        roots: &[(usize, Ino)],
+        stack: &[(usize, Ino)],
+        path: &Bytes,
+        out: &mut Vec<(Bytes, Kind)>,
+    ) {
+        let mut names: Vec<&Bytes> =
+            stack.iter().flat_map(|(_, dir)| self.disk[*dir].names().into_iter().flatten().map(|n| n.0)).collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let found = self.stack_of(roots, stack, name);
+            let Some(&(_, top)) = found.first() else { continue };
             let path = path.join(name);
             out.push((path.clone(), self.disk[top].body.kind()));
-            if self.disk[top].is_dir() {
-                self.visible_below(&layers, &path, out);
+            // A redirect made by hand may lead into a circle.
+            if self.disk[top].is_dir() && path.len() < 1024 {
+                self.visible_below(roots, &found, &path, out);
             }
         }
+    }
+
+    /// What a name stands for in a stack of directories, redirects followed.
+    fn stack_of(&self, roots: &[(usize, Ino)], stack: &[(usize, Ino)], name: &Bytes) -> Stack {
+        let mut found = Stack::new();
+        let mut pool = stack;
+        let mut name = name.clone();
+        let mut at = 0;
+        while let Some(&(layer, dir)) = pool.get(at) {
+            at += 1;
+            let mut components = name.split(|&b| b == b'/').filter(|n| !n.is_empty());
+            let Some(ino) = components.try_fold(dir, |dir, name| self.disk.child(dir, name)) else { continue };
+            let inode = &self.disk[ino];
+            if inode.is_char_whiteout() || !inode.is_dir() && !found.is_empty() {
+                break;
+            }
+            found.push((layer, ino));
+            if !inode.is_dir() || inode.xattr("@opaque") == Some(&XattrValue::known("y")) {
+                break;
+            }
+            if let (Some(XattrValue::Known(to)), true) = (inode.xattr("@redirect"), self.options.follows()) {
+                name = to.clone();
+                if name.first() == Some(&b'/') {
+                    pool = roots;
+                    at = pool.iter().position(|(l, _)| *l > layer).unwrap_or(pool.len());
+                }
+            }
+        }
+        found
     }
 }

@@ -111,6 +111,11 @@ impl Bindings {
             && *self.handled.entry(seen.clone()).or_insert(ino) == ino
     }
 
+    /// The file handle of an inode, if one was seen.
+    pub fn handle_of(&self, ino: Ino) -> Option<&Bytes> {
+        self.handles.get(&ino)
+    }
+
     /// Whether `seen` can be uuid number `n` of the case.
     pub fn uuid(&mut self, n: u32, seen: &Bytes) -> bool {
         let other = self.uuids.iter().any(|(m, v)| *m != n && v == seen);

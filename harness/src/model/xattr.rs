@@ -150,23 +150,49 @@ impl Model {
         let id = self.on(on)?;
         self.may_xattr(id, &name, true)?;
         let stored = self.stored_name(&name)?;
-        self.must_copy_up(id, Clause::CupSetXattr)?;
-        self.copy_up(id, Copy::Data)?;
-        // `ovl_copyattr` follows the real call whether it succeeds or not; xattrs change nothing that it copies.
-        self.copy_attr(id);
-        if let Some(errno) = self.real_refusal(&name) {
+        // An upper in the index alone will do: the name is not linked to it for this.
+        if self.cache.at(id).is_some_and(|n| n.upper.is_none()) {
+            self.must_copy_up(id, Clause::CupSetXattr)?;
+            self.copy_up(id, Copy::Attributes)?;
+        }
+        let done = self.set_real_xattr(id, &name, &stored, value, flags);
+        self.refresh(id, done.is_err());
+        done
+    }
+
+    /// The call on the upper filesystem.
+    fn set_real_xattr(
+        &mut self,
+        id: DentryId,
+        name: &Name,
+        stored: &str,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<(), Errno> {
+        if let Some(errno) = self.real_refusal(name) {
             return Err(errno);
         }
         let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
-        let exists = self.disk[ino].xattr(&stored).is_some();
+        let exists = self.disk[ino].xattr(stored).is_some();
         if exists && flags.0 & libc::XATTR_CREATE != 0 {
             return Err(self.refuse(Clause::XatCreate, Errno::EEXIST));
         }
         if !exists && flags.0 & libc::XATTR_REPLACE != 0 {
             return Err(self.refuse(Clause::XatReplace, Errno::ENODATA));
         }
-        self.disk.set_xattr(&mut self.rules, ino, &stored, XattrValue::Known(value.into()));
+        self.disk.set_xattr(&mut self.rules, ino, stored, XattrValue::Known(value.into()));
         Ok(())
+    }
+
+    /// Copies the upper's attributes to the overlay inode, as a call does that got as far as the upper
+    /// filesystem, even if that refused it.
+    fn refresh(&mut self, id: DentryId, failed: bool) {
+        let Some(node) = self.cache.at(id) else { return };
+        let real = &self.disk[node.real()];
+        let stale = node.mode != real.mode || node.owner != (real.uid, real.gid);
+        if !failed || !stale || self.rules.holds(Clause::XatRefresh) {
+            self.copy_attr(id);
+        }
     }
 
     pub(super) fn remove_xattr(&mut self, on: &On, name: &[u8]) -> Result<(), Errno> {
@@ -175,24 +201,28 @@ impl Model {
         let id = self.on(on)?;
         self.may_xattr(id, &name, true)?;
         let stored = self.stored_name(&name)?;
-        // As above; a lower file is asked before anything is copied.
-        if self.cache.at(id).is_some_and(|n| n.upper.is_some()) {
-            self.copy_attr(id);
-        }
-        if let Some(errno) = self.real_refusal(&name) {
-            return Err(errno);
-        }
         let Some(node) = self.cache.at(id) else { return Err(Errno::ENOENT) };
         let (real, is_lower) = (node.real(), node.upper.is_none());
+        if let Some(errno) = self.real_refusal(&name) {
+            if !is_lower {
+                self.refresh(id, true);
+            }
+            return Err(errno);
+        }
         if self.disk[real].xattr(&stored).is_none() {
+            if !is_lower {
+                self.refresh(id, true);
+            }
             // A lower file is asked before it is copied up (XAT-08).
             if is_lower && !self.rules.holds(Clause::XatRemoveMissing) {
-                self.copy_up(id, Copy::Data)?;
+                self.copy_up(id, Copy::Attributes)?;
             }
             return Err(self.refuse(Clause::XatNoData, Errno::ENODATA));
         }
-        self.must_copy_up(id, Clause::CupRemoveXattr)?;
-        self.copy_up(id, Copy::Data)?;
+        if is_lower {
+            self.must_copy_up(id, Clause::CupRemoveXattr)?;
+            self.copy_up(id, Copy::Attributes)?;
+        }
         let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
         self.disk.remove_xattr(&mut self.rules, ino, &stored);
         self.copy_attr(id);

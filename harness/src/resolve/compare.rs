@@ -37,9 +37,21 @@ pub fn differences(expected: &[Entry<'_>], seen: &[NodeSeen]) -> Vec<Difference>
 fn walk(expected: &[Entry<'_>], seen: &[NodeSeen], first: bool) -> Vec<Difference> {
     let mut found = Vec::new();
     let mut view = seen.iter().peekable();
+    // What cannot be looked up can end the listing of its directory.
+    let all_known = !expected.iter().any(|e| matches!(e.found, Found::Unknown));
     // The directory below which the layers say nothing.
     let mut skipped: Option<&Bytes> = None;
     for entry in expected {
+        if skipped.is_some_and(|dir| is_below(&entry.path, dir)) {
+            continue;
+        }
+        // Of a directory that cannot be listed nothing below was looked at.
+        let unlisted = view.peek().is_some_and(|n| n.path == entry.path && n.list_error.is_some());
+        if unlisted && !all_known {
+            view.next();
+            skipped = Some(&entry.path);
+            continue;
+        }
         // What comes before it in the view is not in the layers.
         while let Some(extra) = view.next_if(|n| walks_before(&n.path, &entry.path)) {
             if !skipped.is_some_and(|dir| is_below(&extra.path, dir)) {

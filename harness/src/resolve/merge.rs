@@ -1,6 +1,6 @@
 //! From a stack of layers to the merged tree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, hash_map};
 
 use super::layer::{At, LayerTree};
 use crate::bytes::Bytes;
@@ -12,6 +12,11 @@ use crate::trace::{Content, NodeSeen, Seen};
 pub struct Rules {
     /// Whether redirects are followed; if not, a directory that has one cannot be entered.
     pub follow_redirects: bool,
+    /// Whether metacopies are followed to their data; if not, there is nobody who can open one.
+    pub metacopy: bool,
+    /// Whether hard links of lower files stay together: then what a lower name of such a file shows stands
+    /// in an index, and not in the layers.
+    pub index: bool,
 }
 
 /// One place of the merged tree.
@@ -42,7 +47,8 @@ pub enum Found<'a> {
     /// Nothing. A directory that lies in one layer alone may be listed as it lies there, and one without the
     /// mark for xattr whiteouts lists those, so the name may be listed though nobody finds it.
     Whiteout,
-    /// The layers could not be read here.
+    /// The layers do not tell: they could not be read here, or are not what any mount leaves (a redirect that
+    /// is no path, a metacopy without data, a lower directory that two names lead to).
     Unknown,
 }
 
@@ -51,16 +57,24 @@ type Place = (usize, At);
 
 /// The merged tree of these layers, top-most first, in walking order.
 pub fn resolve<'a>(layers: &[LayerTree<'a>], rules: Rules) -> Vec<Entry<'a>> {
-    let mut resolver = Resolver { layers, rules, out: Vec::new() };
+    let mut resolver = Resolver { layers, rules, led_to: HashMap::new(), twice: Vec::new(), out: Vec::new() };
     let roots: Vec<Place> = (0..layers.len()).filter(|&l| !layers[l].is_empty()).map(|l| (l, 0)).collect();
     // The root of a layer merges whatever it carries.
     resolver.directory(roots, Bytes::default());
+    // Which of two names is found depends on which is looked up first.
+    for at in std::mem::take(&mut resolver.twice) {
+        resolver.out[at].found = Found::Unknown;
+    }
     resolver.out
 }
 
 struct Resolver<'a, 'l> {
     layers: &'l [LayerTree<'a>],
     rules: Rules,
+    /// Which entry led to a lower directory first.
+    led_to: HashMap<Place, usize>,
+    /// Entries that lead to a lower directory as another does.
+    twice: Vec<usize>,
     out: Vec<Entry<'a>>,
 }
 
@@ -69,6 +83,7 @@ enum Search {
     Stack(Vec<Place>),
     Hidden,
     Refused(Errno),
+    Unknown,
 }
 
 impl<'a> Resolver<'a, '_> {
@@ -77,6 +92,12 @@ impl<'a> Resolver<'a, '_> {
         let Some(&(top, at)) = stack.first() else { return };
         let Some(seen) = self.layers[top].seen(at) else { return self.put(path, Found::Unknown) };
         let layers = stack.iter().map(|&(layer, _)| layer).collect();
+        if let Some(&place) = stack.iter().find(|(layer, _)| *layer > 0) {
+            match self.led_to.entry(place) {
+                hash_map::Entry::Vacant(v) => drop(v.insert(self.out.len())),
+                hash_map::Entry::Occupied(o) => self.twice.extend([*o.get(), self.out.len()]),
+            }
+        }
         self.put(path.clone(), Found::Node { top: seen, layers, data: None, counts_links: true });
         let mut names: BTreeSet<&'a [u8]> = BTreeSet::new();
         for &(layer, dir) in &stack {
@@ -95,6 +116,7 @@ impl<'a> Resolver<'a, '_> {
             match self.search(&stack, name) {
                 Search::Hidden => self.put(path, Found::Whiteout),
                 Search::Refused(errno) => self.put(path, Found::Refused(errno)),
+                Search::Unknown => self.put(path, Found::Unknown),
                 Search::Stack(found) => {
                     let (layer, at) = found[0];
                     if self.layers[layer].is_dir(at) { self.directory(found, path) } else { self.leaf(&found, path) }
@@ -111,6 +133,9 @@ impl<'a> Resolver<'a, '_> {
     fn leaf(&mut self, stack: &[Place], path: Bytes) {
         let (top, at) = stack[0];
         let Some(seen) = self.layers[top].seen(at) else { return self.put(path, Found::Unknown) };
+        if self.rules.index && top > 0 && seen.stat.nlink > 1 {
+            return self.put(path, Found::Unknown);
+        }
         let data = stack.iter().find(|&&(layer, at)| !self.layers[layer].is_metacopy(at));
         let data = data.and_then(|&(layer, at)| self.layers[layer].seen(at)).map(|s| &s.content);
         let counts_links = !self.layers[top].has_own_link_count(at);
@@ -174,7 +199,18 @@ impl<'a> Resolver<'a, '_> {
                     break;
                 }
             }
+            if tree.is_metacopy(at) && !self.rules.metacopy {
+                return Search::Unknown;
+            }
             let Some(redirect) = tree.redirect(at) else { continue };
+            let parts = |path: &[u8]| path.split(|&b| b == b'/').all(|part| !part.is_empty());
+            let valid = match redirect.strip_prefix(b"/") {
+                Some(path) => parts(path),
+                None => !redirect.is_empty() && !redirect.contains(&b'/'),
+            };
+            if !valid {
+                return Search::Unknown;
+            }
             if !self.rules.follow_redirects {
                 return Search::Refused(Errno::EPERM);
             }
@@ -187,7 +223,13 @@ impl<'a> Resolver<'a, '_> {
                 None => name = Target::Name(redirect),
             }
         }
-        if found.is_empty() { Search::Hidden } else { Search::Stack(found) }
+        // Whoever opens a metacopy finds its data, or an error.
+        let has_data = |&(layer, at): &Place| !self.layers[layer].is_metacopy(at);
+        match found.last() {
+            None => Search::Hidden,
+            Some(last) if !has_data(last) => Search::Unknown,
+            Some(_) => Search::Stack(found),
+        }
     }
 
     /// Walks a path from the root of a layer: the node, and whether layers below are out of the question.

@@ -5,7 +5,7 @@ use crate::bytes::Bytes;
 use crate::case::{Case, Layer, NodeKind};
 use crate::trace::{Content, Kind, NodeSeen, Seen, Stat, Time, TreeSeen};
 
-const FOLLOW: Rules = Rules { follow_redirects: true };
+const FOLLOW: Rules = Rules { follow_redirects: true, metacopy: true, index: false };
 
 /// A layer as a look would see it, with what the text does not say made up.
 fn tree(layer: &Layer) -> TreeSeen {
@@ -205,7 +205,7 @@ fn marks_decide_what_merges() {
         // Not followed: the directory is listed and refused.
         (
             "upper\n  dir e @redirect=d\nlower\n  file d/f \"\"\n  dir e\n",
-            Rules { follow_redirects: false },
+            Rules { follow_redirects: false, ..FOLLOW },
             &["d", "d/f", "e"],
         ),
     ];

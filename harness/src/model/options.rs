@@ -1,0 +1,123 @@
+//! Mount options: what a case asks for, and what the kernel makes of it (`ovl_fs_params_verify`).
+
+use super::clause::{Clause, Rules};
+use crate::errno::Errno;
+use crate::trace::Privilege;
+
+/// What `redirect_dir=` comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redirect {
+    /// Renaming a lower or merged directory leaves a redirect; redirects are followed.
+    On,
+    /// Redirects are followed and never made. `off` means this too, with default module parameters
+    /// (MNT-26).
+    #[default]
+    Follow,
+    /// Redirects are neither made nor followed.
+    NoFollow,
+}
+
+/// What `uuid=` comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Uuid {
+    /// An upper root that is fresh gets a uuid.
+    #[default]
+    Auto,
+    /// An upper root without a uuid gets one.
+    On,
+    /// None is written (`null`, `off`).
+    Null,
+}
+
+/// The effective mount options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `redirect_dir`
+    pub redirect: Redirect,
+    /// `index=on`: hard links of lower files stay together.
+    pub index: bool,
+    /// `metacopy=on`: changes of attributes copy no data up.
+    pub metacopy: bool,
+    /// `xino=on`, whether or not layers need it.
+    pub xino: bool,
+    /// `uuid`
+    pub uuid: Uuid,
+    /// `volatile`
+    pub volatile: bool,
+}
+
+/// The options that the model knows, each with the values it may have.
+const KNOWN: &[(&str, &[&str])] = &[
+    ("redirect_dir", &["on", "off", "follow", "nofollow"]),
+    ("index", &["on", "off"]),
+    ("metacopy", &["on", "off"]),
+    ("xino", &["on", "off", "auto"]),
+    ("uuid", &["on", "off", "null", "auto"]),
+    ("volatile", &[]),
+    ("default_permissions", &[]),
+];
+
+impl Options {
+    /// The first option that the model knows nothing of.
+    pub fn unknown(asked: &[String]) -> Option<&str> {
+        asked.iter().map(String::as_str).find(|option| {
+            let (name, value) = option.split_once('=').map_or((*option, None), |(n, v)| (n, Some(v)));
+            !KNOWN.iter().any(|(known, values)| {
+                *known == name && value.map_or(values.is_empty(), |value| values.contains(&value))
+            })
+        })
+    }
+
+    /// What the kernel makes of the options that were asked for: the last of each name counts (MNT-03).
+    ///
+    /// # Errors
+    /// The errno that the mount gives.
+    pub fn effective(asked: &[String], privilege: Privilege, rules: &mut Rules) -> Result<Options, Errno> {
+        let last =
+            |name: &str| asked.iter().rev().find_map(|o| o.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')));
+        let on = |name: &str| last(name).map(|value| value == "on");
+        let redirect = last("redirect_dir").map(|value| match value {
+            "on" => Redirect::On,
+            "nofollow" => Redirect::NoFollow,
+            _ => Redirect::Follow,
+        });
+        let metacopy = on("metacopy");
+        let mut options = Options {
+            redirect: redirect.unwrap_or_default(),
+            index: on("index").unwrap_or(false),
+            metacopy: metacopy.unwrap_or(false),
+            xino: on("xino").unwrap_or(false),
+            uuid: match last("uuid") {
+                Some("on") => Uuid::On,
+                Some("null" | "off") => Uuid::Null,
+                _ => Uuid::Auto,
+            },
+            volatile: asked.iter().any(|o| o == "volatile"),
+        };
+        if options.metacopy && redirect.is_some_and(|r| r != Redirect::On) && rules.holds(Clause::MntMetacopyRedirect) {
+            return Err(Errno::EINVAL);
+        }
+        if privilege == Privilege::Rootless {
+            let follows = redirect.is_some_and(|r| r != Redirect::NoFollow);
+            if (follows || options.metacopy) && rules.holds(Clause::MntUserxattr) {
+                return Err(Errno::EINVAL);
+            }
+            // There are no file handles to find an index entry by (MNT-41).
+            return Ok(Options { redirect: Redirect::NoFollow, metacopy: false, index: false, ..options });
+        }
+        if options.metacopy && redirect.is_none() && rules.holds(Clause::MntMetacopyImplies) {
+            options.redirect = Redirect::On;
+        }
+        Ok(options)
+    }
+
+    /// Whether redirects are followed.
+    pub fn follows(&self) -> bool {
+        self.redirect != Redirect::NoFollow
+    }
+
+    /// Whether a feature is on that forbids changing layers offline (`ovl_allow_offline_changes`).
+    pub fn forbids_offline_changes(&self) -> bool {
+        self.index || self.metacopy || self.redirect == Redirect::On || self.xino
+    }
+}
