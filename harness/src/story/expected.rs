@@ -108,7 +108,7 @@ impl Teller {
     }
 
     fn disk_look(&self, ino: Ino) -> Look {
-        Look { attributes: ino, number: ino, nlink: self.model.disk[ino].nlink }
+        Look { attributes: ino, data: ino, number: ino, nlink: self.model.disk[ino].nlink }
     }
 
     fn node(&self, look: Look, side: Side, detail: Detail, listed: Option<Kind>) -> String {
@@ -140,7 +140,7 @@ impl Teller {
             xattrs.push((name, value));
         }
         xattrs.sort_by(|a, b| a.0.cmp(&b.0));
-        let content = match &inode.body {
+        let content = match &self.model.disk[look.data].body {
             _ if !detail.content => Content::None,
             Body::File(data) if data.len() > READ_LIMIT => Content::Unreadable(Errno::EFBIG),
             Body::File(data) => content_of(data),
@@ -205,7 +205,16 @@ impl Teller {
         if self.model.disk[look.attributes].body.kind() != Kind::Dir {
             return;
         }
-        for (name, kind, _) in self.model.list_dentry(id) {
+        let listing = match self.model.list_dentry(id) {
+            Ok(listing) => listing,
+            Err(e) => {
+                if let Some(line) = lines.last_mut() {
+                    line.text += &format!(" unlistable: {e}");
+                }
+                return;
+            }
+        };
+        for (name, kind, _) in listing {
             let child = path.join(&name);
             match self.model.lookup_for_look(id, &name) {
                 Ok(dentry) => self.merged(dentry, child, Some(kind), detail, lines),
@@ -233,8 +242,17 @@ impl Teller {
     }
 }
 
-/// A path of the work directory with temporaries called `#`.
+/// A path of the work directory with temporaries called `#`, and what is in the index named alike: its names
+/// are file handles.
 pub(super) fn without_numbers(path: &Bytes) -> Bytes {
-    let names = path.as_slice().split(|&b| b == b'/').map(|n| if n.starts_with(b"#") { b"#" } else { n });
+    let mut in_index = false;
+    let names = path.as_slice().split(|&b| b == b'/').map(|name| {
+        let named = std::mem::replace(&mut in_index, name == b"index");
+        match name.first() {
+            Some(b'#') => b"#",
+            _ if named => &b"(a file handle)"[..],
+            _ => name,
+        }
+    });
     Bytes(names.collect::<Vec<_>>().join(&b'/'))
 }
