@@ -39,7 +39,7 @@ pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
     // What a view shows after the upper changed behind the overlay's back is nobody's rule, and with a
     // fault the model alone is on trial.
     if divergence.is_none() && fault.is_none() {
-        let until = if judge.model.adrift { checked } else { usize::MAX };
+        let until = if judge.model.adrift || judge.model.undecided { checked } else { usize::MAX };
         (resolved, divergence) = layers::check(case, trace, until);
     }
     Judgement { divergence, checked, changed, resolved, fired: judge.model.rules.fired().to_vec() }
@@ -71,7 +71,11 @@ impl Judge<'_> {
             return Err(self.diverge(Place::Mount, Oracle::Outcome, None, diff));
         }
         for (index, record) in self.trace.steps.iter().enumerate() {
-            self.step(index, record)?;
+            let stepped = self.step(index, record);
+            if self.model.undecided {
+                return Ok(());
+            }
+            stepped?;
             if self.model.adrift {
                 return Ok(());
             }
@@ -80,7 +84,11 @@ impl Judge<'_> {
         self.ending()?;
         if let Some(last) = &self.trace.last {
             self.model.rules.begin_step();
-            self.observe(Place::End, last)?;
+            let looked = self.observe(Place::End, last);
+            if self.model.undecided {
+                return Ok(());
+            }
+            looked?;
             self.late(Place::End)?;
         }
         let lower = self.trace.lower;

@@ -7,7 +7,7 @@ use crate::resolve::{Difference, LayerTree, Rules, compare, resolve};
 use crate::trace::{Environment, Observation, Privilege, Trace};
 
 /// What the options of this mount mean for the merging of layers. The model has its own idea of them.
-fn rules(environment: &Environment, options: &[String]) -> Rules {
+pub(super) fn rules(environment: &Environment, options: &[String]) -> Rules {
     let last =
         |name: &str| options.iter().rev().find_map(|o| o.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')));
     let module = environment.module.iter().find(|(name, _)| name == "redirect_always_follow");

@@ -192,7 +192,7 @@ impl Model {
             let snapshot = held.unwrap_or_else(|| self.snapshot(file.dentry));
             let (listing, failed) = self.emit(file.dentry, &snapshot);
             // Which call ends there depends on the order of the entries.
-            self.adrift |= failed;
+            self.undecided |= failed;
             self.set_listed(slot, Some(snapshot));
             listing
         } else {

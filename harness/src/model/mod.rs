@@ -119,6 +119,8 @@ pub struct Model {
     /// The upper was changed behind the overlay's own back (FIL-11.rename): what it shows from now on is
     /// nobody's rule.
     pub(crate) adrift: bool,
+    /// What the last look found depends on the order of names on disk, which nobody knows.
+    pub(crate) undecided: bool,
     /// Who makes the call.
     actor: Actor,
 }
@@ -156,6 +158,7 @@ impl Model {
             umask: 0,
             cwd: Cache::ROOT,
             adrift: false,
+            undecided: false,
             actor: Actor::Root,
         };
         model.mount();

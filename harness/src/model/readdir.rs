@@ -118,8 +118,10 @@ impl Model {
                 // One that is not there any more, as far as the cache knows, is left out (DIR-10).
                 entry.hidden = match self.lookup(id, &entry.name) {
                     Ok(child) => self.is_negative(child),
-                    Err(_) => {
+                    Err(errno) => {
                         failed = true;
+                        // Which of two names that lead to one directory fails depends on their order on disk.
+                        self.undecided |= errno == Errno::ESTALE;
                         self.rules.holds(Clause::DirFailedLookup)
                     }
                 };
@@ -183,7 +185,7 @@ impl Model {
                 Ok(child) => child,
                 Err(errno) => {
                     // Which other entries were looked up before it depends on their order on disk.
-                    self.adrift = true;
+                    self.undecided = true;
                     return Err(errno);
                 }
             };

@@ -26,6 +26,8 @@ pub struct Facts {
     pub hides_xattrs: bool,
     /// Whether it has `trusted.*` xattrs.
     pub trusted_xattrs: bool,
+    /// Whether its data lie below its attributes.
+    pub metacopy: bool,
     /// Whether its name was removed.
     pub removed: bool,
     /// Whether mode or owner were changed by another overlay inode of its upper inode (REN-14).
@@ -65,9 +67,15 @@ impl Model {
             covers,
             trusted_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"trusted.")),
             hides_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"@")),
+            metacopy: node.is_metacopy(),
             removed: !dentry.hashed,
             stale: node.kind != Kind::Dir && (node.mode, node.owner) != (real.mode, (real.uid, real.gid)),
         })
+    }
+
+    /// Whether what merges can be moved, by a redirect.
+    pub(crate) fn moves_merged(&self) -> bool {
+        self.options.redirect == super::options::Redirect::On
     }
 
     /// Whether a file in the upper layer has several names there.

@@ -27,7 +27,7 @@ pub fn expected(case: &Case, environment: &Environment, fault: Option<Clause>) -
         teller.model.at(1);
         teller.model.rules.begin_step();
         let chapter = teller.chapter(step);
-        if teller.model.adrift {
+        if teller.model.adrift || teller.model.undecided {
             return story;
         }
         story.steps.push(chapter);

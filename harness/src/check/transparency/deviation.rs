@@ -1,7 +1,8 @@
 //! The closed list of what an overlay does otherwise than a plain filesystem.
 
 use crate::bytes::Bytes;
-use crate::model::{Facts, Model};
+use crate::errno::Errno;
+use crate::model::{Facts, Model, Predicted};
 use crate::step::{Device, On, Op, RenameFlags, Slot, Special, Step};
 use crate::trace::Kind;
 
@@ -13,6 +14,10 @@ const XATTR_NAME_MAX: usize = 255;
 pub enum Deviation {
     /// A lower or merged directory cannot be renamed.
     RenameLower,
+    /// What merges is not moved if the path of its lower layers is too long for a redirect.
+    RedirectLong,
+    /// Data that are copied up after the attributes date the file.
+    LateData,
     /// RENAME_WHITEOUT is refused.
     RenameWhiteout,
     /// Two names of one upper file that were found separately cannot be renamed onto each other.
@@ -46,6 +51,8 @@ pub enum Deviation {
 /// All deviations, each with its rule and a statement.
 const DEVIATIONS: &[(Deviation, &str, &str)] = &[
     (Deviation::RenameLower, "REN-02", "a lower or merged directory cannot be renamed (EXDEV)"),
+    (Deviation::RedirectLong, "REN-10", "a redirect would be too long (EXDEV)"),
+    (Deviation::LateData, "MCP-07", "data that are copied up after the attributes date the file"),
     (Deviation::RenameWhiteout, "REN-01", "RENAME_WHITEOUT is refused (EINVAL)"),
     (Deviation::RenameAlias, "REN-14", "names of one upper file that were found separately (ESTALE)"),
     (Deviation::StaleAlias, "REN-14", "mode and owner changed by another name of an upper file, found separately"),
@@ -94,9 +101,26 @@ pub(super) enum Verdict {
 /// In what way the overlay is supposed to differ in this step, in the model's state before it.
 pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Verdict)> {
     let places = step.op.paths().into_iter().flatten();
-    let stale = places.filter_map(|path| model.facts(step.actor, path.as_slice(), true)).any(|facts| facts.stale);
+    let stale =
+        places.clone().filter_map(|path| model.facts(step.actor, path.as_slice(), true)).any(|facts| facts.stale);
     if stale || step.op.slot().and_then(|slot| model.facts_of_slot(slot)).is_some_and(|facts| facts.stale) {
         return Some((Deviation::StaleAlias, Verdict::Stop));
+    }
+    // By `.` or the like, from a working directory that was removed.
+    let gone = places.clone().filter_map(|path| model.facts(step.actor, path.as_slice(), true)).find_map(removed);
+    if gone.is_some() && step.op.is_mutating() {
+        return gone;
+    }
+    let needs_data = match &step.op {
+        Op::Open { flags, .. } => flags.writes() || flags.has(libc::O_TRUNC),
+        Op::Truncate { .. } => true,
+        _ => false,
+    };
+    if needs_data {
+        let mut facts = places.filter_map(|path| model.facts(step.actor, path.as_slice(), true));
+        if facts.any(|facts| facts.metacopy) {
+            return Some((Deviation::LateData, Verdict::Stop));
+        }
     }
     match &step.op {
         Op::Mknod { node: Special::Char(Device::WHITEOUT), .. } => Some((Deviation::MakeWhiteout, Verdict::LeaveOut)),
@@ -137,6 +161,16 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
     }
 }
 
+/// Whether the step is refused for want of room for a redirect, as only the path of every ancestor tells.
+pub(super) fn too_long(
+    model: &Model,
+    step: &Step,
+    predicted: &Result<Predicted, Errno>,
+) -> Option<(Deviation, Verdict)> {
+    let moves = matches!(step.op, Op::Rename { .. } | Op::Link { .. }) && model.moves_merged();
+    (moves && *predicted == Err(Errno::EXDEV)).then_some((Deviation::RedirectLong, Verdict::LeaveOut))
+}
+
 fn slot_of(on: &On) -> Option<Slot> {
     if let On::Slot(slot) = on { Some(*slot) } else { None }
 }
@@ -165,7 +199,8 @@ fn rename(
     if flags.has(libc::RENAME_WHITEOUT) {
         return Some((Deviation::RenameWhiteout, Verdict::LeaveOut));
     }
-    let stays = |facts: Facts| facts.kind == Kind::Dir && facts.lower;
+    let moves = model.moves_merged();
+    let stays = |facts: Facts| facts.kind == Kind::Dir && facts.lower && !moves;
     let exchanges = flags.has(libc::RENAME_EXCHANGE);
     if stays(from) || exchanges && to.is_some_and(stays) {
         return Some((Deviation::RenameLower, Verdict::LeaveOut));

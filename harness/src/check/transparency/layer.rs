@@ -10,25 +10,29 @@ use crate::trace::{Content, Kind, NodeSeen, Seen, Stat, TreeSeen};
 
 /// The merged tree, and whether a lower file has several names. `None` where the resolver has no answer.
 ///
-/// Names of one upper file stay names of one file. Those of a lower file become files of their own: copying
-/// up would part them (CUP-14.hardlink), and until then nobody can tell.
-pub(super) fn merged(case: &Case, follow_redirects: bool) -> Option<(Layer, bool)> {
+/// Names of one upper file stay names of one file, and with `index=on` those of a lower one do. Else they
+/// become files of their own: copying up would part them (CUP-14.hardlink), and until then nobody can tell.
+pub(super) fn merged(case: &Case, rules: Rules) -> Option<(Layer, bool)> {
     let trees: Vec<TreeSeen> = std::iter::once(&case.upper).chain(&case.lowers).map(as_read).collect();
     let layers: Vec<LayerTree<'_>> = trees.iter().map(|t| LayerTree::new(t)).collect();
-    let mut first_names: HashMap<&Bytes, Bytes> = HashMap::new();
-    let upper: HashMap<&Bytes, &NodeKind> = case.upper.entries.iter().map(|e| (&e.path, &e.node.kind)).collect();
+    let mut first_names: HashMap<(usize, Bytes), Bytes> = HashMap::new();
+    let mut named: HashMap<(usize, Bytes), &NodeKind> = HashMap::new();
+    for (at, layer) in std::iter::once(&case.upper).chain(&case.lowers).enumerate() {
+        named.extend(layer.entries.iter().map(|e| ((at, e.path.clone()), &e.node.kind)));
+    }
     let mut entries = Vec::new();
-    for entry in resolve(&layers, Rules { follow_redirects }) {
+    for entry in resolve(&layers, Rules { index: false, ..rules }) {
         let (top, data, layers) = match entry.found {
             Found::Node { top, data, layers, .. } => (top, data, layers),
             Found::Whiteout => continue,
             Found::Refused(_) | Found::Unknown => return None,
         };
         let mut node = node(top, data)?;
-        if layers.first() == Some(&0) && top.stat.nlink > 1 && top.stat.kind != Kind::Dir {
-            let (path, kind) = upper.get_key_value(&entry.path)?;
-            let of = if let NodeKind::Link(to) = kind { to } else { path };
-            match first_names.get(of) {
+        let layer = *layers.first()?;
+        if (layer == 0 || rules.index) && top.stat.nlink > 1 && top.stat.kind != Kind::Dir {
+            let key = (layer, entry.path.clone());
+            let of = if let NodeKind::Link(to) = named.get(&key)? { (layer, to.clone()) } else { key };
+            match first_names.get(&of) {
                 Some(first) => node.kind = NodeKind::Link(first.clone()),
                 None => drop(first_names.insert(of, entry.path.clone())),
             }

@@ -19,7 +19,7 @@ use crate::model::overlay::{Cache, DentryId};
 use crate::model::{Context, Model, View};
 use crate::step::{Op, footprint_of};
 use crate::trace::{Environment, Kind};
-use deviation::{Verdict, deviation};
+use deviation::{Verdict, deviation, too_long};
 
 /// A case and its counterpart on a plain filesystem.
 #[derive(Clone, Debug)]
@@ -55,14 +55,15 @@ impl Mirror {
     /// a plain filesystem.
     pub fn of(case: &Case, environment: &Environment) -> Option<Mirror> {
         let context = Context { view: View::Overlay, ..Context::of(environment) };
-        let follows = super::layers::follows_redirects(environment, &case.options);
-        let (layer, lower_links) = layer::merged(case, follows)?;
+        let (layer, lower_links) = layer::merged(case, super::layers::rules(environment, &case.options))?;
         let mut plain = Case { lowers: vec![layer], ..Case::default() };
         let mut model = Model::new(case, context, None);
         let (mut plan, mut ended) = (Vec::with_capacity(case.steps.len()), None);
         for step in &case.steps {
             model.rules.begin_step();
-            let found = deviation(&mut model, step);
+            let known = deviation(&mut model, step);
+            let predicted = model.act(step);
+            let found = known.or_else(|| too_long(&model, step, &predicted));
             let (next, op) = match found {
                 None => (Plan::Whole, step.op.clone()),
                 Some((deviation, Verdict::Outcome)) => (Plan::Outcome(deviation), step.op.clone()),
@@ -78,8 +79,6 @@ impl Mirror {
             mirrored.expect = None;
             plain.steps.push(mirrored);
             plan.push(next);
-            // What it returns is what the plain filesystem is asked for.
-            let _ = model.act(step);
             // The worker looks, and what it looks up the kernel remembers.
             if matches!(step.op, Op::Observe | Op::Remount | Op::Rotate) {
                 look_everywhere(&mut model, Cache::ROOT);
@@ -96,7 +95,7 @@ impl Mirror {
 /// Looks at a directory and all below it, as an observation does.
 fn look_everywhere(model: &mut Model, id: DentryId) {
     let _ = model.look(id);
-    for (name, kind, _) in model.list_dentry(id) {
+    for (name, kind, _) in model.list_dentry(id).unwrap_or_default() {
         let Ok(child) = model.lookup_for_look(id, name.as_slice()) else { continue };
         match kind {
             Kind::Dir => look_everywhere(model, child),
