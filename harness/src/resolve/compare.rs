@@ -38,7 +38,7 @@ fn walk(expected: &[Entry<'_>], seen: &[NodeSeen], first: bool) -> Vec<Differenc
     let mut found = Vec::new();
     let mut view = seen.iter().peekable();
     // What cannot be looked up can end the listing of its directory.
-    let all_known = !expected.iter().any(|e| matches!(e.found, Found::Unknown));
+    let all_known = !expected.iter().any(|e| e.shared || matches!(e.found, Found::Unknown | Found::Refused(_)));
     // The directory below which the layers say nothing.
     let mut skipped: Option<&Bytes> = None;
     for entry in expected {
@@ -59,6 +59,10 @@ fn walk(expected: &[Entry<'_>], seen: &[NodeSeen], first: bool) -> Vec<Differenc
             }
         }
         let node = view.next_if(|n| n.path == entry.path);
+        if entry.shared && node.is_none_or(|n| n.seen.is_err()) {
+            skipped = Some(&entry.path);
+            continue;
+        }
         found.extend(place(entry, node));
         if first && !found.is_empty() {
             found.truncate(1);
@@ -127,7 +131,8 @@ fn place(entry: &Entry<'_>, node: Option<&NodeSeen>) -> Option<Difference> {
             let seen = node.seen.as_ref().map_or_else(ToString::to_string, |s| kind(s.stat.kind).to_owned());
             fail("presence", errno.to_string(), seen)
         }
-        (Found::Refused(errno), None) => fail("presence", errno.to_string(), "nothing".to_owned()),
+        // A listing may leave out what it cannot look up.
+        (Found::Refused(_), None) => None,
         (Found::Node { top, .. }, None) => fail("presence", kind(top.stat.kind).to_owned(), "nothing".to_owned()),
         (Found::Node { top, layers, data, counts_links }, Some(node)) => {
             let seen = match &node.seen {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, hash_map};
 use super::layer::{At, LayerTree};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
-use crate::trace::{Content, NodeSeen, Seen};
+use crate::trace::{Content, Kind, NodeSeen, Seen};
 
 /// How the layers were, or are to be, mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Entry<'a> {
     pub path: Bytes,
     /// What.
     pub found: Found<'a>,
+    /// Another name leads to the same lower directory: whichever is looked up second may not be found.
+    pub shared: bool,
 }
 
 /// What the layers have at a place.
@@ -48,7 +50,7 @@ pub enum Found<'a> {
     /// mark for xattr whiteouts lists those, so the name may be listed though nobody finds it.
     Whiteout,
     /// The layers do not tell: they could not be read here, or are not what any mount leaves (a redirect that
-    /// is no path, a metacopy without data, a lower directory that two names lead to).
+    /// is no path, a metacopy without data).
     Unknown,
 }
 
@@ -63,7 +65,7 @@ pub fn resolve<'a>(layers: &[LayerTree<'a>], rules: Rules) -> Vec<Entry<'a>> {
     resolver.directory(roots, Bytes::default());
     // Which of two names is found depends on which is looked up first.
     for at in std::mem::take(&mut resolver.twice) {
-        resolver.out[at].found = Found::Unknown;
+        resolver.out[at].shared = true;
     }
     resolver.out
 }
@@ -126,7 +128,7 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn put(&mut self, path: Bytes, found: Found<'a>) {
-        self.out.push(Entry { path, found });
+        self.out.push(Entry { path, found, shared: false });
     }
 
     /// Puts out what is no directory.
@@ -153,10 +155,14 @@ impl<'a> Resolver<'a, '_> {
         while let Some(&(layer, dir)) = pool.get(next) {
             next += 1;
             let tree = &self.layers[layer];
-            let (hit, stop) = match name {
-                Target::Name(name) => (tree.child(dir, name), false),
+            let walked = match &name {
+                Target::Name(name) => Walked { at: tree.child(dir, name), stop: false, led: None },
                 Target::Path(path) => self.walk(layer, path),
             };
+            if let Some(led) = walked.led {
+                name = Target::Path(led);
+            }
+            let (hit, stop) = (walked.at, walked.stop);
             let Some(at) = hit else {
                 if stop {
                     break;
@@ -173,7 +179,9 @@ impl<'a> Resolver<'a, '_> {
                 break;
             }
             if !tree.is_dir(at) {
-                if is_dir {
+                // The data of a metacopy are in a regular file.
+                let is_file = tree.seen(at).is_some_and(|s| s.stat.kind == Kind::File);
+                if is_dir || !found.is_empty() && !is_file {
                     break;
                 }
                 found.push((layer, at));
@@ -195,7 +203,9 @@ impl<'a> Resolver<'a, '_> {
                 if last {
                     continue;
                 }
-                if stop || tree.is_opaque(at) {
+                // An absolute redirect leads out of an opaque directory above it.
+                let leads_out = tree.redirect(at).is_some_and(|to| to.first() == Some(&b'/'));
+                if tree.is_opaque(at) || stop && !leads_out {
                     break;
                 }
             }
@@ -216,11 +226,16 @@ impl<'a> Resolver<'a, '_> {
             }
             match redirect.strip_prefix(b"/") {
                 Some(path) => {
-                    name = Target::Path(path);
+                    name = Target::Path(path.to_vec());
                     pool = (0..self.layers.len()).map(|l| (l, 0)).collect();
                     next = layer + 1;
                 }
-                None => name = Target::Name(redirect),
+                None => {
+                    name = match name {
+                        Target::Name(_) => Target::Name(redirect),
+                        Target::Path(path) => Target::Path(beside(&path, redirect)),
+                    };
+                }
             }
         }
         // Whoever opens a metacopy finds its data, or an error.
@@ -232,36 +247,72 @@ impl<'a> Resolver<'a, '_> {
         }
     }
 
-    /// Walks a path from the root of a layer: the node, and whether layers below are out of the question.
-    fn walk(&self, layer: usize, path: &[u8]) -> (Option<At>, bool) {
+    /// Walks a path from the root of a layer. Redirects on the way count for the layers below.
+    fn walk(&self, layer: usize, path: &[u8]) -> Walked {
         let tree = &self.layers[layer];
+        let mut walked = Walked { at: None, stop: false, led: None };
         if tree.is_empty() {
-            return (None, false);
+            return walked;
         }
-        let (mut dir, mut stop) = (0, false);
+        let mut dir = 0;
+        // The part of the path that is behind, as the layers below know it.
+        let mut behind: Vec<u8> = Vec::new();
         let mut parts = path.split(|&b| b == b'/').filter(|p| !p.is_empty()).peekable();
         while let Some(part) = parts.next() {
-            let Some(at) = tree.child(dir, part) else { return (None, stop) };
+            let Some(at) = tree.child(dir, part) else { break };
             if parts.peek().is_none() {
-                return (Some(at), stop);
+                walked.at = Some(at);
+                break;
             }
             if tree.is_whiteout(at) || !tree.is_dir(at) {
-                return (None, true);
+                walked.stop = true;
+                return walked;
             }
-            stop |= tree.is_opaque(at);
+            if tree.is_opaque(at) {
+                walked.stop = true;
+            }
+            behind = match tree.redirect(at).filter(|_| !tree.is_opaque(at)) {
+                Some(to) if to.first() == Some(&b'/') => {
+                    walked.stop = false;
+                    to[1..].to_vec()
+                }
+                Some(to) => join(&behind, to),
+                None => join(&behind, part),
+            };
+            let rest = parts.clone().fold(behind.clone(), |path, part| join(&path, part));
+            walked.led = Some(rest).filter(|rest| rest != path);
             dir = at;
         }
-        (None, stop)
+        walked
     }
 }
 
+/// Where a walk in one layer came to.
+struct Walked {
+    /// The node at its end.
+    at: Option<At>,
+    /// Whether layers below are out of the question.
+    stop: bool,
+    /// The path for the layers below, if a redirect changed it.
+    led: Option<Vec<u8>>,
+}
+
+fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+    if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
+}
+
+/// The path of another name in the same directory.
+fn beside(path: &[u8], name: &[u8]) -> Vec<u8> {
+    let dir = path.iter().rposition(|&b| b == b'/').map_or(&path[..0], |at| &path[..at]);
+    join(dir, name)
+}
+
 /// What to look for in the next layer.
-#[derive(Clone, Copy)]
 enum Target<'a> {
     /// A name in the directory of the stack.
     Name(&'a [u8]),
     /// A path from the root of the layer.
-    Path(&'a [u8]),
+    Path(Vec<u8>),
 }
 
 impl Entry<'_> {

@@ -3,7 +3,7 @@
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::model::{Facts, Model, Predicted};
-use crate::step::{Device, On, Op, RenameFlags, Slot, Special, Step};
+use crate::step::{Device, NewTime, On, Op, RenameFlags, Slot, Special, Step};
 use crate::trace::Kind;
 
 /// Longest name of an xattr.
@@ -154,6 +154,8 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         }
         Op::GetXattr { name, .. } => escaped(model, name),
         Op::Fchmod { slot, .. } => removed(model.facts_of_slot(*slot)?),
+        // Two times that stay as they are change nothing, and copy nothing up.
+        Op::Utimens { atime: NewTime::Omit, mtime: NewTime::Omit, .. } => None,
         Op::Chown { on, .. } | Op::Utimens { on, .. } => removed(model.facts_of_slot(slot_of(on)?)?),
         Op::Rotate if model.upper_has_links() => Some((Deviation::RotatedLinks, Verdict::Stop)),
         Op::Rotate if !model.upper_root_is_plain() => Some((Deviation::RotatedRoot, Verdict::Stop)),

@@ -22,6 +22,9 @@ pub(super) fn merged(case: &Case, rules: Rules) -> Option<(Layer, bool)> {
     }
     let mut entries = Vec::new();
     for entry in resolve(&layers, Rules { index: false, ..rules }) {
+        if entry.shared {
+            return None;
+        }
         let (top, data, layers) = match entry.found {
             Found::Node { top, data, layers, .. } => (top, data, layers),
             Found::Whiteout => continue,
