@@ -62,6 +62,7 @@ fn help_shows_examples_and_statuses() -> Result<()> {
         &["rules", "--help"],
         &["self-test", "--help"],
         &["resolve", "--help"],
+        &["enumerate", "--help"],
     ] {
         let ended = ovlcheck(arguments)?;
         let help = &ended.expect(0)?.stdout;

@@ -14,6 +14,7 @@
 //! | [`model`] | the specification: pure, no I/O, no clock, no randomness |
 //! | [`check`] | model against trace: agreement or a divergence |
 //! | [`exec`] | the worker that mounts, runs and observes; `exec::sys` holds the only `unsafe` |
+//! | [`enumerate`] | every sequence of a few steps: states, transitions, cases |
 //! | [`generate`], [`shrink`] | cases from a seed; smaller cases with the same divergence |
 //! | [`campaign`] | many cases, their statistics, the self-test |
 //! | [`story`] | a run as lines of text: by the model, by a trace |
@@ -25,6 +26,7 @@ pub mod campaign;
 pub mod case;
 pub mod check;
 pub mod cli;
+pub mod enumerate;
 pub mod errno;
 pub mod exec;
 pub mod generate;

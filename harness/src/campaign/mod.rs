@@ -8,6 +8,6 @@ mod selftest;
 mod stats;
 
 pub use find::{Finding, entries, examine, find_again, investigate, mirrored, start_mirror};
-pub use run::{Event, Settings, run};
+pub use run::{Event, Settings, run, run_cases};
 pub use selftest::{FaultResult, REPLAYS, SelfTest, ShrunkFault, self_test};
 pub use stats::{Stats, Summary};

@@ -1,6 +1,6 @@
 //! The campaign's loop: each job owns a worker and takes the next case from a shared counter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -50,6 +50,8 @@ pub enum Event<'a> {
         diverged: u64,
         /// Time since the start.
         elapsed: Duration,
+        /// Every case with a smaller index is done.
+        settled: u64,
     },
     /// A divergence of a new signature was found, and shrunk.
     Found(&'a Finding),
@@ -63,7 +65,10 @@ const REPORT: u64 = 64;
 struct Shared<'a, F> {
     settings: &'a Settings,
     stop: &'a AtomicBool,
+    source: &'a (dyn Fn(u64) -> Option<Case> + Sync),
     next: AtomicU64,
+    /// Taken and not done.
+    in_hand: Mutex<BTreeSet<u64>>,
     begun: Instant,
     state: Mutex<State<F>>,
 }
@@ -86,10 +91,30 @@ pub fn run<F>(settings: &Settings, stop: &AtomicBool, on_event: F) -> Result<Sum
 where
     F: FnMut(Event<'_>) + Send,
 {
+    let source = |index| Some(draw::<Model>(&settings.profile, &seed_for(settings.seed, index)));
+    run_cases(settings, &source, 0, stop, on_event)
+}
+
+/// Runs the cases that `source` gives for the indices from `first` on, up to the number in the settings.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_cases<F>(
+    settings: &Settings,
+    source: &(dyn Fn(u64) -> Option<Case> + Sync),
+    first: u64,
+    stop: &AtomicBool,
+    on_event: F,
+) -> Result<Summary, ExecError>
+where
+    F: FnMut(Event<'_>) + Send,
+{
     let shared = Shared {
         settings,
         stop,
-        next: AtomicU64::new(0),
+        source,
+        next: AtomicU64::new(first),
+        in_hand: Mutex::new(BTreeSet::new()),
         begun: Instant::now(),
         state: Mutex::new(State {
             stats: Stats::default(),
@@ -133,8 +158,23 @@ impl<F: FnMut(Event<'_>) + Send> Shared<'_, F> {
         if self.over() {
             return None;
         }
+        let mut in_hand = self.in_hand();
         let index = self.next.fetch_add(1, Ordering::Relaxed);
-        (index < self.settings.cases).then_some(index)
+        if index >= self.settings.cases {
+            return None;
+        }
+        in_hand.insert(index);
+        Some(index)
+    }
+
+    fn in_hand(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
+        self.in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The first index that is not done.
+    fn settled(&self) -> u64 {
+        let in_hand = self.in_hand();
+        in_hand.first().copied().unwrap_or_else(|| self.next.load(Ordering::Relaxed).min(self.settings.cases))
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State<F>> {
@@ -167,7 +207,7 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
     loop {
         while pending.len() < DEPTH {
             let Some(index) = shared.take() else { break };
-            let case = draw::<Model>(&shared.settings.profile, &seed_for(shared.settings.seed, index));
+            let Some(case) = (shared.source)(index) else { break };
             executor.submit(&case)?;
             pending.push_back((index, case));
         }
@@ -192,10 +232,11 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
                         stats.count(&case, &trace, &judgement);
                         done.push((index, case, trace, judgement));
                     }
-                    for (index, case, trace, judgement) in done {
+                    for (done_index, case, trace, judgement) in done {
                         if let Some(divergence) = judgement.divergence {
-                            found(shared, executor, mirror.as_mut(), index, &case, trace, divergence)?;
+                            found(shared, executor, mirror.as_mut(), done_index, &case, trace, divergence)?;
                         }
+                        shared.in_hand().remove(&done_index);
                     }
                 }
             }
@@ -204,6 +245,7 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
             }
             Err(e) => return Err(e),
         }
+        shared.in_hand().remove(&index);
         if stats.cases >= REPORT {
             report(shared, &mut stats);
         }
@@ -220,6 +262,7 @@ fn report<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, stats: &mut Stats)
         checked: state.stats.checked,
         diverged: state.stats.diverged,
         elapsed: shared.begun.elapsed(),
+        settled: shared.settled(),
     };
     (state.on_event)(event);
 }

@@ -9,6 +9,7 @@ mod divergence;
 mod expect;
 mod judge;
 mod layers;
+mod looks;
 mod transparency;
 mod trees;
 
@@ -16,4 +17,5 @@ pub use compare::IGNORED_XATTRS;
 pub use divergence::{Divergence, Oracle, Place, Signature};
 pub use expect::check_expectations;
 pub use judge::{Judgement, judge};
+pub use looks::look_after;
 pub use transparency::{Deviation, Mirror, Transparency, transparency};

@@ -113,7 +113,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     say!("seed {}", settings.seed);
     let mut progress = Progress::new();
     let result = run_campaign(&settings, &stop, |event| match event {
-        Event::Progress { cases, checked, diverged, elapsed } => {
+        Event::Progress { cases, checked, diverged, elapsed, .. } => {
             progress.show(elapsed, &report::progress(cases, total, checked, diverged, elapsed));
         }
         Event::Found(finding) => {
@@ -152,7 +152,7 @@ fn status(summary: &Summary) -> u8 {
     }
 }
 
-fn keep(dir: &Path, n: usize, finding: &Finding, target: &TargetSpec) -> std::io::Result<()> {
+pub(super) fn keep(dir: &Path, n: usize, finding: &Finding, target: &TargetSpec) -> std::io::Result<()> {
     let rule = finding.divergence.rule.map_or("none", |r| r.id());
     let name = format!("{n:02}-{rule}-{}", finding.divergence.operation);
     std::fs::write(dir.join(format!("{name}.case")), finding.case.to_string())?;

@@ -2,6 +2,7 @@
 
 mod campaign;
 mod doctor;
+mod enumerate;
 mod replay;
 mod resolve;
 mod selftest;
@@ -110,6 +111,9 @@ enum Command {
     /// Say what can be tested on this machine, and what to do about the rest.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorArgs),
+    /// Run every sequence of a few steps from a small alphabet, on a few initial layers.
+    #[command(after_help = enumerate::EXAMPLES)]
+    Enumerate(enumerate::EnumerateArgs),
     /// Merge layers of this machine as they lie on disk, and compare a mount of them.
     #[command(after_help = resolve::EXAMPLES)]
     Resolve(resolve::ResolveArgs),
@@ -187,6 +191,7 @@ pub fn main() -> ExitCode {
             HELD
         }
         Command::Doctor(args) => doctor::doctor(&args),
+        Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Resolve(args) => resolve::resolve(&args),
         Command::SelfTest(args) => selftest::self_test(&args),
     };

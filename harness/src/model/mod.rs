@@ -28,6 +28,7 @@ mod copy_up;
 mod create;
 pub mod disk;
 mod file;
+mod fingerprint;
 pub(crate) mod index;
 mod io;
 pub mod look;
@@ -49,6 +50,7 @@ mod xattr;
 
 pub use clause::{CLAUSES, Clause, Level, Rules};
 pub use context::{Context, View};
+pub use fingerprint::Renaming;
 pub use survey::Facts;
 
 use std::cell::RefCell;

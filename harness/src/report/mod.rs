@@ -1,5 +1,6 @@
 //! What people read: plain text made from values. Nothing here prints or decides.
 
+mod coverage;
 mod doctor;
 mod finding;
 mod resolved;
@@ -8,6 +9,7 @@ mod selftest;
 mod summary;
 mod tree_diff;
 
+pub use coverage::{coverage, enumerated};
 pub use doctor::doctor;
 pub use finding::{finding, short};
 pub use resolved::resolved;

@@ -107,6 +107,7 @@ pub fn silent_about(divergence: &Divergence) -> Option<&'static str> {
         }
         _ => match divergence.oracle {
             Oracle::Layers => Some("scripts do not resolve layers"),
+            Oracle::Plain => Some("scripts know the model's expectation, not what a plain filesystem did"),
             Oracle::CaseFile => Some("scripts know the model's expectation, not what a case file asserts"),
             _ => None,
         },

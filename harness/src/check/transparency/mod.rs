@@ -14,11 +14,11 @@ mod layer;
 pub use compare::{Transparency, transparency};
 pub use deviation::Deviation;
 
+use super::looks::look_after;
 use crate::case::Case;
-use crate::model::overlay::{Cache, DentryId};
 use crate::model::{Context, Model, View};
-use crate::step::{Op, footprint_of};
-use crate::trace::{Environment, Kind};
+use crate::step::Op;
+use crate::trace::Environment;
 use deviation::{Verdict, deviation, too_long};
 
 /// A case and its counterpart on a plain filesystem.
@@ -79,27 +79,8 @@ impl Mirror {
             mirrored.expect = None;
             plain.steps.push(mirrored);
             plan.push(next);
-            // The worker looks, and what it looks up the kernel remembers.
-            if matches!(step.op, Op::Observe | Op::Remount | Op::Rotate) {
-                look_everywhere(&mut model, Cache::ROOT);
-            } else {
-                for path in step.op.paths().into_iter().flatten() {
-                    let _ = model.look_merged(footprint_of(path.as_slice()).as_slice());
-                }
-            }
+            look_after(&mut model, &step.op);
         }
         Some(Mirror { case: plain, plan, ended, lower_links })
-    }
-}
-
-/// Looks at a directory and all below it, as an observation does.
-fn look_everywhere(model: &mut Model, id: DentryId) {
-    let _ = model.look(id);
-    for (name, kind, _) in model.list_dentry(id).unwrap_or_default() {
-        let Ok(child) = model.lookup_for_look(id, name.as_slice()) else { continue };
-        match kind {
-            Kind::Dir => look_everywhere(model, child),
-            _ => drop(model.look(child)),
-        }
     }
 }
