@@ -469,6 +469,30 @@ pub enum Op {
     },
     /// `getcwd`: getcwd(2) with a buffer of 4096 bytes.
     Getcwd,
+    /// `copy_file_range IN here|OFFSET OUT here|OFFSET LEN`: copy_file_range(2) without flags.
+    CopyFileRange {
+        /// The slot that is read.
+        from: Slot,
+        /// Where; `None` at its position, which moves.
+        from_at: Option<i64>,
+        /// The slot that is written.
+        to: Slot,
+        /// Where; `None` at its position, which moves.
+        to_at: Option<i64>,
+        /// How many bytes at most.
+        len: u32,
+    },
+    /// `sendfile OUT IN here|OFFSET LEN`: sendfile(2).
+    Sendfile {
+        /// The slot that is written, at its position.
+        to: Slot,
+        /// The slot that is read.
+        from: Slot,
+        /// Where; `None` at its position, which moves.
+        from_at: Option<i64>,
+        /// How many bytes at most.
+        len: u32,
+    },
     /// `umask MODE`: umask(2).
     Umask {
         /// The new mask.
@@ -534,6 +558,8 @@ impl Op {
             Op::Chdir { .. } => "chdir",
             Op::Fchdir { .. } => "fchdir",
             Op::Getcwd => "getcwd",
+            Op::CopyFileRange { .. } => "copy_file_range",
+            Op::Sendfile { .. } => "sendfile",
             Op::Umask { .. } => "umask",
             Op::Remount => "remount",
             Op::Rotate => "rotate",
@@ -602,6 +628,8 @@ impl Op {
         "chdir",
         "fchdir",
         "getcwd",
+        "copy_file_range",
+        "sendfile",
         "umask",
         "remount",
         "rotate",
@@ -641,7 +669,9 @@ impl Op {
             | Op::Writev { .. }
             | Op::Fchmodat { .. }
             | Op::Linkat { .. }
-            | Op::Flink { .. } => true,
+            | Op::Flink { .. }
+            | Op::CopyFileRange { .. }
+            | Op::Sendfile { .. } => true,
             _ => false,
         }
     }
@@ -714,6 +744,7 @@ impl Op {
     pub fn slots_mut(&mut self) -> [Option<&mut Slot>; 2] {
         match self {
             Op::Dup { slot, to } => [Some(slot), Some(to)],
+            Op::CopyFileRange { from, to, .. } | Op::Sendfile { to: from, from: to, .. } => [Some(from), Some(to)],
             Op::Open { slot, .. }
             | Op::Close { slot }
             | Op::Read { slot, .. }

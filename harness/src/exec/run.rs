@@ -432,6 +432,14 @@ impl Runner {
                 let got = sys::getcwd(&mut self.buffer[..4096])?;
                 Ok(Value::Bytes(Bytes::from(&self.buffer[..got.saturating_sub(1)])))
             }
+            Op::CopyFileRange { from, from_at, to, to_at, len } => {
+                let (from, to) = (number(slots, *from), number(slots, *to));
+                sys::copy_file_range(from, *from_at, to, *to_at, *len as usize).map(Value::Count)
+            }
+            Op::Sendfile { to, from, from_at, len } => {
+                let (from, to) = (number(slots, *from), number(slots, *to));
+                sys::sendfile(to, from, *from_at, *len as usize).map(Value::Count)
+            }
             Op::Umask { .. } | Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe => Ok(Value::Unit),
         }
     }

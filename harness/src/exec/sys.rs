@@ -298,6 +298,27 @@ fn facts_of(s: &libc::statfs64) -> StatFs {
     StatFs { magic: s.f_type as u64, name_max: s.f_namelen as u64, read_only: s.f_flags as u64 & libc::ST_RDONLY != 0 }
 }
 
+/// copy_file_range(2) without flags; `None` stands for a file's own position.
+pub fn copy_file_range(
+    from: RawFd,
+    mut from_at: Option<i64>,
+    to: RawFd,
+    mut to_at: Option<i64>,
+    len: usize,
+) -> Result<u64, Errno> {
+    let pointer = |at: &mut Option<i64>| at.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut);
+    let (from_at, to_at) = (pointer(&mut from_at), pointer(&mut to_at));
+    // SAFETY: each offset is null or a live, writable number.
+    checked(unsafe { libc::syscall(libc::SYS_copy_file_range, from, from_at, to, to_at, len, 0) })
+}
+
+/// sendfile(2); `None` stands for the file's own position.
+pub fn sendfile(to: RawFd, from: RawFd, mut from_at: Option<i64>, len: usize) -> Result<u64, Errno> {
+    let at = from_at.as_mut().map_or(std::ptr::null_mut(), std::ptr::from_mut);
+    // SAFETY: the offset is null or a live, writable number.
+    checked(unsafe { libc::syscall(libc::SYS_sendfile, to, from, at, len) })
+}
+
 /// chdir(2).
 pub fn chdir(path: &CStr) -> Result<(), Errno> {
     // SAFETY: the path is NUL-terminated and outlives the call.

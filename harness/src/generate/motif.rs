@@ -28,7 +28,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
     }
-    let ops = match dice.below(33) {
+    let ops = match dice.below(34) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -55,6 +55,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         29 => link_what_is_open(world, dice),
         30 => work_in_a_directory(world, dice),
         31 => hold_a_place(world, dice),
+        32 => copy_between(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -249,6 +250,7 @@ fn through_a_fifo<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<
     ops.push(match dice.below(5) {
         0 => Op::Lseek { slot: 4, offset: 1, whence: Whence::Set },
         1 => Op::Pread { slot: 4, len: 1, offset: 0 },
+        2 => Op::Fsync { slot: 4 },
         _ => Op::Read { slot: 9 - writer, len: 100 },
     });
     ops.push(Op::Close { slot: 4 });
@@ -374,17 +376,17 @@ fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
     let fresh = dir.join(world.pool.name(dice).as_slice());
     let user = *dice.one(&[Actor::User, Actor::User, Actor::Other, Actor::Bare]);
     let (mut root, mut acts) = (Vec::new(), Vec::new());
-    match dice.below(8) {
+    match dice.below(10) {
         7 => {
             root.push(Op::Chmod { path: file.clone(), mode: *dice.one(&[0, 0o070]) });
             let flags = AtFlags(*dice.one(&[libc::AT_EACCESS, libc::AT_EACCESS, 0]));
             acts.push(Op::Faccessat { path: file, mode: 4, flags });
         }
-        0 => {
+        0 | 9 => {
             root.push(Op::Chown { on: path(&file), uid: 1000, gid: *dice.one(&[3000, 1000, 1]) });
             acts.push(Op::Chmod { path: file, mode: *dice.one(&[0o2755, 0o2644]) });
         }
-        1 | 6 => {
+        1 | 6 | 8 => {
             root.push(Op::Chown { on: path(&dir), uid: 0, gid: *dice.one(&[7, 7, 1]) });
             root.push(Op::Chmod { path: dir, mode: 0o2777 });
             let node = Special::Regular;
@@ -620,6 +622,36 @@ fn hold_a_place<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op
         ops.push(Op::Unlink { path });
     }
     ops.extend([Op::Fstat { slot }, Op::Chdir { path: Bytes::from("/") }]);
+    ops
+}
+
+/// Copies from one file to another, or within one, most often to one that has setuid.
+fn copy_between<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let (Some(source), Some(target)) = (file(world, dice), file(world, dice)) else { return Vec::new() };
+    let mut ops = Vec::new();
+    if dice.percent(60) {
+        ops.push(Op::Chmod { path: target.clone(), mode: *dice.one(&[0o4777, 0o2777, 0o6757, 0o2767]) });
+    }
+    let source = match dice.below(8) {
+        0 => target.clone(),
+        1 => Bytes::from("."),
+        _ => source,
+    };
+    let (reads, writes) = (
+        world.safe(libc::O_RDONLY, dice),
+        world.safe(*dice.one(&[libc::O_WRONLY, libc::O_RDWR, libc::O_WRONLY | libc::O_APPEND]), dice),
+    );
+    ops.push(Op::Open { slot: 4, path: source, flags: reads, mode: 0 });
+    ops.push(Op::Open { slot: 5, path: target, flags: writes, mode: 0 });
+    let at = |dice: &mut Dice<'_>| *dice.one(&[None, None, Some(0), Some(1), Some(4096)]);
+    for _ in 0..dice.between(1, 2) {
+        let len = *dice.one(&[1, 3, 100, 4096, 20000]);
+        ops.push(match dice.below(5) {
+            0..=2 => Op::CopyFileRange { from: 4, from_at: at(dice), to: 5, to_at: at(dice), len },
+            _ => Op::Sendfile { to: 5, from: 4, from_at: at(dice), len },
+        });
+    }
+    ops.extend([Op::Fstat { slot: 5 }, Op::Pread { slot: 5, len: 100, offset: 0 }]);
     ops
 }
 

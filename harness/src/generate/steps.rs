@@ -64,29 +64,30 @@ enum What {
     Filesystem,
     Place,
     Chdir,
+    Transfer,
 }
 
 /// How often each is drawn, out of their sum. A motif is several steps.
 const WEIGHTS: &[(usize, What)] = &[
-    (8, What::Motif),
+    (11, What::Motif),
     (14, What::Open),
     (2, What::Close),
     (3, What::Read),
     (5, What::Write),
     (4, What::Truncate),
     (2, What::Fstat),
-    (8, What::Mkdir),
+    (9, What::Mkdir),
     (6, What::Rmdir),
-    (4, What::Mknod),
+    (5, What::Mknod),
     (3, What::Symlink),
     (2, What::Readlink),
     (6, What::Link),
-    (9, What::Unlink),
-    (14, What::Rename),
+    (10, What::Unlink),
+    (16, What::Rename),
     (8, What::Chmod),
     (2, What::Stat),
     (3, What::Lstat),
-    (5, What::List),
+    (4, What::List),
     (2, What::Remount),
     (1, What::Rotate),
     (2, What::DropCaches),
@@ -114,6 +115,7 @@ const WEIGHTS: &[(usize, What)] = &[
     (1, What::Filesystem),
     (1, What::Place),
     (2, What::Chdir),
+    (4, What::Transfer),
 ];
 
 /// Gives the case its steps.
@@ -252,18 +254,17 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             value: Bytes::from(*dice.one(&["", "v", "value", "y", "another value"])),
             flags: XattrFlags(*dice.one(&[0, 0, 0, libc::XATTR_CREATE, libc::XATTR_REPLACE])),
         },
-        What::GetXattr => Op::GetXattr {
-            on: on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice),
-            name: xattr_name(dice),
-            size: *dice.one(&[0, 100, 100, 1]),
-        },
+        What::GetXattr => {
+            let (on, name) = named(world, aimed, dice);
+            Op::GetXattr { on, name, size: *dice.one(&[0, 100, 100, 1]) }
+        }
         What::ListXattr => {
             Op::ListXattr { on: on(world, aimed, |_| true, dice), size: *dice.one(&[0, 4000, 4000, 20]) }
         }
-        What::RemoveXattr => Op::RemoveXattr {
-            on: on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice),
-            name: xattr_name(dice),
-        },
+        What::RemoveXattr => {
+            let (on, name) = named(world, aimed, dice);
+            Op::RemoveXattr { on, name }
+        }
         What::Access => {
             let path = place(world, aimed, |_| true, dice);
             Op::Access { path, mode: *dice.one(&[0, 1, 2, 4, 6, 7]) }
@@ -333,6 +334,7 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
                 Op::Chdir { path: world.dressed(path, dice) }
             }
         },
+        What::Transfer => transfer(world, aimed, dice),
         What::Umask => Op::Umask { mode: *dice.one(&[0, 0o22, 0o77, 0o777, 0o27]) },
     }
 }
@@ -343,6 +345,18 @@ fn on<A: Aim>(world: &mut World<'_, A>, aimed: bool, fits: impl Fn(Kind) -> bool
         0..=4 => On::Path(place(world, aimed, |kind| kind != Kind::Symlink && fits(kind), dice)),
         5..=7 => On::Link(place(world, aimed, fits, dice)),
         _ => On::Slot(slot(world, aimed, fits, dice)),
+    }
+}
+
+/// What an xattr call is about, and a name: often one that is there.
+fn named<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> (On, Bytes) {
+    let known = if aimed && dice.percent(60) { world.named(dice) } else { None };
+    match known {
+        Some((path, name)) => {
+            let path = if path.is_empty() { Bytes::from(".") } else { path };
+            (if dice.percent(50) { On::Path(path) } else { On::Link(path) }, name)
+        }
+        None => (on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice), xattr_name(dice)),
     }
 }
 
@@ -470,6 +484,29 @@ fn open_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
     let path = if path.is_empty() { Bytes::from(".") } else { path };
     let flags = world.safe(libc::O_RDONLY | libc::O_DIRECTORY, dice);
     Op::Open { slot: any_slot(dice), path, flags, mode: 0 }
+}
+
+/// Copies between two descriptors; opens one of them where that cannot be.
+fn transfer<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> Op {
+    let to = world.slot(|kind, flags| kind == Kind::File && flags.writes() && !flags.has(libc::O_APPEND), dice);
+    let from = world.slot(|kind, flags| kind == Kind::File && flags.reads(), dice);
+    let (from, to) = match (from, to) {
+        (Some(from), Some(to)) if aimed => (from, to),
+        _ if dice.percent(30) => (slot(world, true, |kind| kind != Kind::Char, dice), any_slot(dice)),
+        (_, None) => return open_to_write(world, dice),
+        (_, Some(to)) => {
+            let path = place(world, true, |kind| kind == Kind::File, dice);
+            return Op::Open { slot: (to + 1) % 4, path, flags: world.safe(libc::O_RDONLY, dice), mode: 0 };
+        }
+    };
+    let len = *dice.one(&[0, 1, 5, 100, 4096, 5000, 20000]);
+    let at =
+        |dice: &mut Dice<'_>| *dice.one(&[None, None, Some(0), Some(0), Some(2), Some(4096), Some(5000), Some(-1)]);
+    if dice.percent(60) {
+        Op::CopyFileRange { from, from_at: at(dice), to, to_at: at(dice), len }
+    } else {
+        Op::Sendfile { to, from, from_at: at(dice), len }
+    }
 }
 
 fn rename<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> Op {

@@ -31,6 +31,8 @@ pub(super) struct World<'p, A> {
     gone: Vec<Bytes>,
     /// Directories that a step made: the ones that can be renamed without `redirect_dir=on`.
     made: Vec<Bytes>,
+    /// Paths of layers with xattrs there, and the names of those.
+    xattrs: Vec<(Bytes, Bytes)>,
     flags: [OpenFlags; SLOTS],
     slots: [Option<Kind>; SLOTS],
     steps: Vec<Step>,
@@ -57,6 +59,7 @@ impl<'p, A: Aim> World<'p, A> {
             hot: Vec::new(),
             gone: Vec::new(),
             made: Vec::new(),
+            xattrs: Vec::new(),
             flags: [OpenFlags::default(); SLOTS],
             slots,
             steps: Vec::with_capacity(limit),
@@ -76,6 +79,10 @@ impl<'p, A: Aim> World<'p, A> {
         world.look();
         for layer in [&case.upper].into_iter().chain(&case.lowers) {
             world.remember_hidden(layer);
+            for entry in &layer.entries {
+                let names = entry.node.xattrs.iter().map(|(name, _)| name).filter(|name| name.first() != Some(&b'@'));
+                world.xattrs.extend(names.map(|name| (entry.path.clone(), name.clone())));
+            }
         }
         world
     }
@@ -261,6 +268,13 @@ impl<'p, A: Aim> World<'p, A> {
         }
         let all: Vec<&Bytes> = self.visible.iter().filter(|(_, kind)| fits(*kind)).map(|(path, _)| path).collect();
         dice.any(&all).map(|&path| path.clone())
+    }
+
+    /// A path where something is visible that has an xattr in some layer, and the name of that.
+    pub fn named(&mut self, dice: &mut Dice<'_>) -> Option<(Bytes, Bytes)> {
+        let named = self.xattrs.clone();
+        let here: Vec<(Bytes, Bytes)> = named.into_iter().filter(|(path, _)| self.kind(path).is_some()).collect();
+        dice.any(&here).cloned()
     }
 
     /// A visible directory, or the root.

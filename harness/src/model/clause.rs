@@ -336,6 +336,15 @@ clauses! {
 
     // Open files.
     FilSeekHole = "FIL-10.hole", Linux, "SEEK_DATA and SEEK_HOLE are answered by the real file; beyond its data they are ENXIO.", "file.c ovl_llseek";
+    CfrCopy = "FIL-09.copy", Contract, "copy_file_range copies data up to the end of the source, from a lower file without copying that up, and clears setuid as a write does.", "file.c ovl_copyfile";
+    CfrKind = "FIL-09.kind", Linux, "copy_file_range with a directory is EISDIR, with anything else that is no regular file EINVAL.", "fs/remap_range.c generic_file_rw_checks";
+    CfrAccess = "FIL-09.access", Linux, "copy_file_range from what is not open for reading, or to what is not open for writing or is O_APPEND, is EBADF.", "fs/remap_range.c generic_file_rw_checks";
+    CfrOffset = "FIL-09.offset", Linux, "A negative offset for copy_file_range is EOVERFLOW if the length reaches zero from there, else EINVAL.", "fs/read_write.c generic_copy_file_checks";
+    CfrOverlap = "FIL-09.overlap", Contract, "copy_file_range of a part of a file onto itself is EINVAL.", "fs/read_write.c generic_copy_file_checks";
+    SendData = "FIL-10.sendfile", Contract, "sendfile copies data to the position of the target, from a lower file without copying that up.", "file.c ovl_splice_write, backing-file.c";
+    SendAppend = "FIL-10.append", Linux, "sendfile to what is open with O_APPEND is EINVAL.", "fs/splice.c do_splice_direct_actor";
+    SendSource = "FIL-10.source", Linux, "sendfile from a directory or a fifo is EINVAL.", "fs/splice.c splice_direct_to_actor, do_splice_read";
+    SendOffset = "FIL-10.offset", Linux, "A negative offset for sendfile is EINVAL.", "fs/read_write.c rw_verify_area";
     FilReplaced = "FIL-11.replaced", Linux, "Copying up a regular file that was removed while open is EEXIST where a whiteout or another object has its name.", "copy_up.c ovl_copy_up_tmpfile, ovl_copy_up_workdir";
     FilReplacedRename = "FIL-11.rename", Linux, "Copying up a removed directory, symlink or special file replaces what has its name, where rename(2) would: a removed fifo comes back in place of its whiteout.", "copy_up.c ovl_copy_up_workdir";
     FilRemovedDir = "FIL-11.dir", Linux, "Copying up into a directory that was removed is ENOENT for a regular file, EIO for anything else.", "copy_up.c ovl_copy_up_tmpfile, ovl_copy_up_workdir";

@@ -280,6 +280,7 @@ impl Model {
             kind: self.disk[ino].body.kind(),
             mode: self.disk[ino].mode,
             owner: (self.disk[ino].uid, self.disk[ino].gid),
+            size: self.disk.size(ino),
             upper: Some(ino),
             lowers: Vec::new(),
             by_lower: false,

@@ -502,6 +502,14 @@ impl Disk {
         }
     }
 
+    /// The size of a regular file.
+    pub fn size(&self, ino: Ino) -> u64 {
+        match &self[ino].body {
+            Body::File(data) => data.len() as u64,
+            _ => 0,
+        }
+    }
+
     fn set_data(&mut self, ino: Ino, data: Rc<Vec<u8>>) {
         self.inodes[ino as usize].body = Body::File(data);
     }
@@ -557,6 +565,41 @@ impl Disk {
         self.set_data(ino, data);
         self.store(ino, at, at + bytes.len());
         self.date_data(rules, ino);
+    }
+
+    /// Copies a range between two files, or within one where the ranges do not meet; gives how much was copied
+    /// (`vfs_copy_file_range`: a clone where the filesystem has it, which takes whole blocks only).
+    pub fn copy_range(&mut self, rules: &mut Rules, from: (Ino, u64), to: (Ino, u64), count: u64) -> u64 {
+        let ((source, from_at), (target, to_at)) = (from, to);
+        let block = PAGE as u64;
+        let aligned = |n: u64| n.is_multiple_of(block);
+        let mut cloned = 0;
+        if self.traits.clones && aligned(from_at) && aligned(to_at) {
+            cloned = count;
+            let to_end = from_at + count == self.size(source);
+            if !aligned(cloned) && (!to_end || to_at + cloned < self.size(target)) {
+                cloned -= cloned % block;
+            }
+            let end = cloned.next_multiple_of(block);
+            if source == target && to_at + end > from_at && to_at < from_at + end {
+                cloned = 0;
+            }
+        }
+        let taken = if cloned > 0 { cloned } else { count };
+        let start = from_at as usize;
+        let data = self.data(source)[start..start + taken as usize].to_vec();
+        if cloned == 0 {
+            self.write(rules, target, to_at, &data);
+            return taken;
+        }
+        let pages = self[source].pages.clone();
+        self.write(rules, target, to_at, &data);
+        // Holes are cloned as well.
+        for page in 0..cloned.div_ceil(block) {
+            let stored = pages.get((from_at / block + page) as usize).copied().unwrap_or(false);
+            self.inodes[target as usize].pages[(to_at / block + page) as usize] = stored;
+        }
+        taken
     }
 
     /// Cuts or extends to `len`; tells whether that changed the size.

@@ -297,7 +297,7 @@ impl Model {
         }
     }
 
-    fn advance(&mut self, slot: Slot, to: u64) {
+    pub(super) fn advance(&mut self, slot: Slot, to: u64) {
         if self.rules.holds(Clause::VfsReadPosition) {
             self.set_position(slot, to);
         }

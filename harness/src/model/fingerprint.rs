@@ -215,6 +215,7 @@ impl<'m> Writer<'m> {
             lowers,
             mode,
             owner,
+            size,
             by_lower,
             whiteouts,
             impure,
@@ -238,6 +239,7 @@ impl<'m> Writer<'m> {
         self.number(*mode);
         self.number(owner.0);
         self.number(owner.1);
+        self.number(*size);
         self.number(*nlink);
         self.number(*refs);
         self.option(*upper);

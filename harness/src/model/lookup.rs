@@ -361,6 +361,7 @@ impl Model {
             redirect,
             mode,
             owner: (self.disk[real].uid, self.disk[real].gid),
+            size: self.disk.size(real),
             upper,
             lowers,
             by_lower,

@@ -18,7 +18,7 @@
 //! | `walk`, `permission` | path walk, symlinks, capabilities |
 //! | [`readdir`], [`look`] | listing; attributes and identity |
 //! | `copy_up`, `index` | copy-up, of attributes alone too; hard links that stay together |
-//! | `create`, `remove`, `rename`, `attr`, `xattr`, `file`, `io` | operations by what they do to names, attributes, data |
+//! | `create`, `remove`, `rename`, `attr`, `xattr`, `file`, `io`, `transfer` | operations by what they do to names, attributes, data |
 //! | [`value`] | what only the kernel knows: times, numbers, handles |
 
 mod attr;
@@ -44,6 +44,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 pub mod traits;
+mod transfer;
 pub mod value;
 mod walk;
 mod xattr;
@@ -261,6 +262,13 @@ impl Model {
                 unit(self.chdir(id))
             }
             Op::Getcwd => self.getcwd().map(Predicted::Bytes),
+            Op::CopyFileRange { from, from_at, to, to_at, len } => {
+                self.copy_file_range((*from, *from_at), (*to, *to_at), *len).map(Predicted::Count)
+            }
+            Op::Sendfile { to, from, from_at, len } => {
+                let sent = self.sendfile(*to, (*from, *from_at), *len)?;
+                Ok(sent.map_or(Predicted::Unspecified, Predicted::Count))
+            }
             Op::Umask { mode } => {
                 let old = std::mem::replace(&mut self.umask, mode & 0o777);
                 Ok(Predicted::Count(u64::from(old)))

@@ -92,6 +92,7 @@ impl Model {
             kind: Kind::Dir,
             mode: self.disk[root].mode,
             owner: (self.disk[root].uid, self.disk[root].gid),
+            size: 0,
             upper: Some(root),
             lowers: if overlay { lowers } else { Vec::new() },
             // The root's number is its upper's: it is never found by its lower (`ovl_get_root`).

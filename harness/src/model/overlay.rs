@@ -54,6 +54,8 @@ pub struct Node {
     pub mode: u16,
     /// `i_uid` and `i_gid`, copied with the mode.
     pub owner: (u32, u32),
+    /// `i_size` of a regular file, copied with the mode.
+    pub size: u64,
     /// `OVL_CONST_INO`: known by its lower inode, so its number survives copy-up.
     pub by_lower: bool,
     /// `OVL_WHITEOUTS`: listings must merge because whiteouts may be in it.

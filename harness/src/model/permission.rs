@@ -142,11 +142,12 @@ impl Model {
         }
     }
 
-    /// Copies the upper inode's mode to the overlay inode (`ovl_copyattr`).
+    /// Copies the upper inode's mode, owner and size to the overlay inode (`ovl_copyattr`).
     pub(super) fn copy_attr(&mut self, id: DentryId) {
         if let Some(node) = self.cache.dentry(id).node {
             let real = self.cache.node(node).real();
             self.cache.node_mut(node).mode = self.disk[real].mode;
+            self.cache.node_mut(node).size = self.disk.size(real);
             self.cache.node_mut(node).owner = (self.disk[real].uid, self.disk[real].gid);
         }
     }

@@ -140,12 +140,25 @@ pub(super) fn call_of(op: &Op) -> Result<String, Refused> {
         Op::Chdir { path: p } => unit("chdir", &[path(p)]),
         Op::Fchdir { slot: s } => unit("fchdir", &[slot(s)]),
         Op::Getcwd => "\"getcwd\"".to_owned(),
+        Op::CopyFileRange { from, from_at, to, to_at, len } => call(
+            "count",
+            "copy_file_range",
+            &[slot(from), offset(*from_at), slot(to), offset(*to_at), len.to_string(), "0".into()],
+        ),
+        Op::Sendfile { to, from, from_at, len } => {
+            call("count", "sendfile", &[slot(to), slot(from), offset(*from_at), len.to_string()])
+        }
         Op::Umask { mode } => format!("\"umask\", {}", octal(*mode)),
         Op::Remount => "\"remount\"".to_owned(),
         Op::Rotate => "\"rotate\"".to_owned(),
         Op::DropCaches => "\"drop_caches\"".to_owned(),
         Op::Observe => "\"observe\"".to_owned(),
     })
+}
+
+/// An offset that a call takes by its address, null for the file's own position.
+fn offset(at: Option<i64>) -> String {
+    at.map_or("None".to_owned(), |at| format!("Offset({at})"))
 }
 
 /// One of three functions: for a path, for the link itself, for a slot; and what it is about.

@@ -13,6 +13,10 @@ MARKS = {"dir": "/", "symlink": "@", "fifo": "|", "socket": "=", "char": "%", "b
 class Slot(int): pass    # a descriptor by its place in the case
 class Buffer(int): pass  # room for so many bytes
 
+def Offset(at):  # where in a file; the call may write back how far it came
+    return struct.pack("q", at)
+
+
 def Times(*times):
     return struct.pack("4q", *(n for t in times for n in t))
 

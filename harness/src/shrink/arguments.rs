@@ -239,6 +239,25 @@ fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
         Op::Writev { slot, parts } => {
             out.push(Op::Write { slot: *slot, data: Bytes(parts.iter().flat_map(|p| p.0.clone()).collect()) });
         }
+        Op::CopyFileRange { .. } | Op::Sendfile { .. } => {
+            for short in [1, 100] {
+                with(&mut |op| {
+                    if let Op::CopyFileRange { len, .. } | Op::Sendfile { len, .. } = op {
+                        *len = short.min(*len);
+                    }
+                });
+            }
+            with(&mut |op| match op {
+                Op::CopyFileRange { from_at, to_at, .. } => (*from_at, *to_at) = (None, None),
+                Op::Sendfile { from_at, .. } => *from_at = None,
+                _ => {}
+            });
+            with(&mut |op| {
+                if let Op::CopyFileRange { from_at, to_at, .. } = op {
+                    (*from_at, *to_at) = (from_at.map(|_| 0), to_at.map(|_| 0));
+                }
+            });
+        }
         Op::Faccessat { path, mode, .. } => out.push(Op::Access { path: path.clone(), mode: *mode }),
         Op::Fchmodat { path, mode, .. } => out.push(Op::Chmod { path: path.clone(), mode: *mode }),
         Op::Linkat { old, new, .. } => out.push(Op::Link { old: old.clone(), new: new.clone() }),

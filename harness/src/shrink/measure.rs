@@ -65,6 +65,15 @@ fn step(step: &Step) -> u64 {
         Op::Writev { parts, .. } => 50 + parts.iter().map(|part| 10 + data(part)).sum::<u64>(),
         Op::Faccessat { flags, .. } | Op::Linkat { flags, .. } => 50 + 20 * u64::from(flags.0.count_ones()),
         Op::Fchmodat { mode, flags, .. } => 50 + odd_mode(*mode, 0o600) + 20 * u64::from(flags.0.count_ones()),
+        Op::CopyFileRange { from_at, to_at, to, len, .. } => {
+            let places = [*from_at, *to_at].into_iter().flatten();
+            100 + places.map(|at| 20 + at.unsigned_abs().min(100_000)).sum::<u64>()
+                + u64::from(*len)
+                + 2 * u64::from(*to)
+        }
+        Op::Sendfile { from_at, len, .. } => {
+            80 + from_at.map_or(0, |at| 20 + at.unsigned_abs().min(100_000)) + u64::from(*len)
+        }
         _ => 0,
     };
     let asserted = if step.expect.is_some() { 50 } else { 0 };

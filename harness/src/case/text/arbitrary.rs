@@ -266,6 +266,13 @@ fn op() -> impl Strategy<Value = Op> {
             "chdir" => Op::Chdir { path },
             "fchdir" => Op::Fchdir { slot },
             "getcwd" => Op::Getcwd,
+            "copy_file_range" => {
+                let (from_at, to_at) = ((mode % 2 == 0).then_some(len), (mode % 3 == 0).then_some(i64::from(count)));
+                Op::CopyFileRange { from: slot, from_at, to: (count % 10) as u8, to_at, len: count }
+            }
+            "sendfile" => {
+                Op::Sendfile { to: slot, from: (count % 10) as u8, from_at: (mode % 2 == 0).then_some(len), len: count }
+            }
             "umask" => Op::Umask { mode },
             "chown" | "lchown" | "fchown" => {
                 Op::Chown { on: on(Op::ALL[which], path, slot), uid: i64::from(count % 2000) - 1, gid: -1 }

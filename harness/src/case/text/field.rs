@@ -70,6 +70,8 @@ pub(super) struct Whence;
 pub(super) struct XattrFlags;
 /// `AT_EACCESS|AT_SYMLINK_NOFOLLOW`; may be left out.
 pub(super) struct AtFlags;
+/// `here`, or an offset in a file, which may be negative.
+pub(super) struct Position;
 /// `[1 20]`: sizes of buffers.
 pub(super) struct Lengths;
 /// `["a" "bc"]`: buffers to write.
@@ -332,6 +334,27 @@ impl Field for AtFlags {
             }
         }
         Ok(())
+    }
+}
+
+impl Field for Position {
+    type Value = Option<i64>;
+    const FORM: &'static str = "here|OFFSET";
+    const WHAT: &'static str = "an offset, or `here`";
+
+    fn parse(line: &mut Line<'_>) -> Result<Option<i64>, ParseError> {
+        if line.peek_bare() == Some("here") {
+            line.skip();
+            return Ok(None);
+        }
+        Offset::parse(line).map(Some)
+    }
+
+    fn print(value: &Option<i64>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match value {
+            None => f.write_str(" here"),
+            Some(offset) => Offset::print(offset, f),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use super::ParseError;
 use super::field::{
     AtFlags, BufferSize, Count, Data, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OpenFlags, OptionalMode,
-    Parts, Path, RenameFlags, Size, Slot, Whence, XattrFlags, XattrName, number,
+    Parts, Path, Position, RenameFlags, Size, Slot, Whence, XattrFlags, XattrName, number,
 };
 use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
@@ -115,6 +115,8 @@ operations! {
     "chdir" => Chdir { path: Path },
     "fchdir" => Fchdir { slot: Slot },
     "getcwd" => Getcwd {},
+    "copy_file_range" => CopyFileRange { from: Slot, from_at: Position, to: Slot, to_at: Position, len: Count },
+    "sendfile" => Sendfile { to: Slot, from: Slot, from_at: Position, len: Count },
     "umask" => Umask { mode: Mode },
     "remount" => Remount {},
     "rotate" => Rotate {},
