@@ -29,6 +29,8 @@ fn trials() -> Vec<Trial> {
         trial("doctor/leaves_a_directory_as_it_was", kernel(), doctor_leaves_a_directory_as_it_was),
         trial("doctor/a_directory_that_cannot_be_written_is_3", vec![], doctor_needs_a_directory),
         ignorable("script/is_written_and_runs", kernel(), script_is_written_and_runs),
+        trial("json/a_replay_ends_with_its_status", kernel(), a_replay_ends_with_its_status),
+        trial("json/a_campaign_ends_with_its_summary", kernel(), a_campaign_ends_with_its_summary),
         trial("script/takes_one_case", vec![], script_takes_one_case),
     ];
     for part in 0..SCRIPT_PARTS {
@@ -184,6 +186,54 @@ fn script_takes_one_case() -> Result<()> {
     let ended = ovlcheck(&["replay", "--script", "/nowhere/x.sh", &a, &b])?;
     ended.expect(2)?;
     ensure!(ended.stderr.contains("one case file"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// Every line is a JSON value with an event.
+fn json_lines(text: &str) -> Result<Vec<serde_json::Value>> {
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|l| serde_json::from_str(l).with_context(|| l.to_owned())).collect::<Result<_>>()?;
+    let first = lines.first().context("no line")?;
+    ensure!(first["event"] == "begin" && first["version"] == 1, "{first}");
+    ensure!(lines.last().context("no line")?["event"] == "end", "{text}");
+    Ok(lines)
+}
+
+fn a_replay_ends_with_its_status() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (good, bad, none, junit) = (path("good.case"), path("bad.case"), path("none.case"), path("junit.xml"));
+    fs::write(&good, WHITEOUT)?;
+    fs::write(&bad, WHITEOUT.replace("= ok", "= ENOENT"))?;
+    fs::write(&none, format!("option upperdir=/etc\n{WHITEOUT}"))?;
+    let ended = ovlcheck(&["replay", "--json", "--junit", &junit, &good, &bad, &none])?;
+    let lines = json_lines(&ended.expect(1)?.stdout)?;
+    let results: Vec<_> = lines.iter().filter_map(|l| l["result"].as_str()).collect();
+    ensure!(results == ["holds", "diverges", "not tested"], "{results:?}");
+    ensure!(lines[2]["finding"]["expected"] == "ENOENT" && lines[2]["finding"]["step"] == 1, "{}", lines[2]);
+    ensure!(lines[3]["reason"].as_str().context("reason")?.contains("upperdir"), "{}", lines[3]);
+    let end = &lines[4];
+    ensure!(end["status"] == 1 && end["held"] == 1 && end["diverged"] == 1 && end["untested"] == 1, "{end}");
+    let xml = fs::read_to_string(&junit)?;
+    ensure!(xml.contains("tests=\"3\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
+    Ok(())
+}
+
+fn a_campaign_ends_with_its_summary() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let junit = dir.path().join("junit.xml").display().to_string();
+    let ended = ovlcheck(&["run", "--json", "--seed", "1", "--cases", "30", "--junit", &junit])?;
+    let lines = json_lines(&ended.expect(0)?.stdout)?;
+    let end = &lines[lines.len() - 1];
+    ensure!(end["status"] == 0 && end["cases"] == 30 && end["diverged"] == 0 && end["seed"] == 1, "{end}");
+    ensure!(end["environment"]["target"] == "kernel", "{end}");
+    ensure!(end["results"].as_array().is_some_and(|r| r.len() > 20), "{end}");
+    ensure!(fs::read_to_string(&junit)?.contains("30 cases that hold"), "no cases in the JUnit file");
+    let target = "/bin/false {lowerdir} {upperdir} {workdir} {merged}";
+    let ended = ovlcheck(&["run", "--json", "--seed", "1", "--cases", "2", "--target-command", target])?;
+    let lines = json_lines(&ended.expect(1)?.stdout)?;
+    let finding = lines.iter().find(|l| l["event"] == "finding").context("no finding")?;
+    ensure!(finding["step"] == "mount" && finding["case"].as_str().is_some(), "{finding}");
     Ok(())
 }
 

@@ -55,6 +55,12 @@ pub(super) struct RunArgs {
     /// Write case, report, trace and shell script of every finding to this directory.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Print JSON, one value a line, as docs/json.md describes it.
+    #[arg(long)]
+    json: bool,
+    /// Write the results as JUnit XML to this file.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     #[command(flatten)]
     worker: WorkerArgs,
 }
@@ -63,7 +69,18 @@ impl Default for RunArgs {
     fn default() -> Self {
         let filesystem = Filesystem::default().name().to_owned();
         let worker = WorkerArgs { rootless: false, target_command: None, plain: false, filesystem };
-        RunArgs { seed: None, cases: None, time: None, jobs: None, steps: 30, mirror: 4, keep: None, worker }
+        RunArgs {
+            seed: None,
+            cases: None,
+            time: None,
+            jobs: None,
+            steps: 30,
+            mirror: 4,
+            keep: None,
+            json: false,
+            junit: None,
+            worker,
+        }
     }
 }
 
@@ -110,15 +127,26 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         }
     }
     let total = settings.cases;
-    say!("seed {}", settings.seed);
+    if args.json {
+        say!("{}", report::json_begin("run", Some(settings.seed)));
+    } else {
+        say!("seed {}", settings.seed);
+    }
     let mut progress = Progress::new();
     let result = run_campaign(&settings, &stop, |event| match event {
         Event::Progress { cases, checked, diverged, elapsed, .. } => {
+            if args.json && progress.is_due(elapsed) {
+                say!("{}", report::json_progress(cases, checked, diverged, elapsed.as_secs_f64()));
+            }
             progress.show(elapsed, &report::progress(cases, total, checked, diverged, elapsed));
         }
         Event::Found(finding) => {
             progress.clear();
-            say!("{}", report::finding(finding));
+            if args.json {
+                say!("{}", report::json_finding(finding));
+            } else {
+                say!("{}", report::finding(finding));
+            }
         }
     });
     progress.clear();
@@ -138,8 +166,20 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     } else if !summary.findings.is_empty() {
         hint = "write them to files: run again with the same --seed and --keep DIR".to_owned();
     }
-    say_raw!("{}", report::summary(&summary, &hint));
-    status(&summary)
+    let status = status(&summary);
+    if let Some(path) = &args.junit {
+        let text = report::junit("ovlcheck run", summary.elapsed.as_secs_f64(), &report::junit_tests(&summary));
+        if let Err(e) = std::fs::write(path, text) {
+            eprintln!("ovlcheck: cannot write {}: {e}", path.display());
+            return CANNOT;
+        }
+    }
+    if args.json {
+        say!("{}", report::json_summary(&summary, status));
+    } else {
+        say_raw!("{}", report::summary(&summary, &hint));
+    }
+    status
 }
 
 fn status(summary: &Summary) -> u8 {
@@ -180,9 +220,17 @@ impl Progress {
         Progress { terminal: std::io::stderr().is_terminal(), shown: None }
     }
 
-    pub(super) fn show(&mut self, elapsed: Duration, line: &str) {
+    /// Whether [`Progress::show`] would show something now.
+    pub(super) fn is_due(&self, elapsed: Duration) -> bool {
         let every = if self.terminal { Duration::from_millis(200) } else { Duration::from_secs(5) };
-        if self.shown.is_some_and(|at| elapsed < at + every) || (self.shown.is_none() && elapsed < every) {
+        match self.shown {
+            Some(at) => elapsed >= at + every,
+            None => elapsed >= every,
+        }
+    }
+
+    pub(super) fn show(&mut self, elapsed: Duration, line: &str) {
+        if !self.is_due(elapsed) {
             return;
         }
         self.shown = Some(elapsed);

@@ -1,6 +1,7 @@
 //! `ovlcheck replay`
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Args;
 
@@ -43,6 +44,12 @@ pub(super) struct ReplayArgs {
     /// nothing of ovlcheck. Takes one case file.
     #[arg(long, value_name = "FILE.sh", conflicts_with = "trace")]
     script: Option<PathBuf>,
+    /// Print JSON, one value a line, as docs/json.md describes it.
+    #[arg(long, conflicts_with = "trace")]
+    json: bool,
+    /// Write the results as JUnit XML to this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    junit: Option<PathBuf>,
     #[command(flatten)]
     worker: WorkerArgs,
 }
@@ -82,15 +89,15 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
             Err(e) => return refuse(&e),
         }
     };
-    let (mut diverged, mut untested) = (false, false);
+    let begun = Instant::now();
+    let mut told = Told::begin(args);
     for (file, case) in &cases {
         for _ in 0..args.times.max(1) {
             let trace = match executor.run(case) {
                 Ok(trace) => trace,
                 Err(e @ ExecError::Internal(_)) => return refuse(&e),
                 Err(e) => {
-                    say!("{}: not tested: {e}", file.display());
-                    untested = true;
+                    told.untested(file, &e);
                     continue;
                 }
             };
@@ -118,22 +125,88 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
                 };
             }
             let Some(divergence) = divergence else {
-                say!("{}: holds", file.display());
+                told.held(file);
                 continue;
             };
-            diverged = true;
             if let Some(why) = args.script.as_ref().and_then(|_| script::silent_about(&divergence)) {
                 eprintln!("ovlcheck: the script does not show it: {why}");
             }
-            say!("{}: {divergence}", file.display());
-            let finding = Finding { fault: args.fault, ..Finding::unshrunk(case, trace, divergence) };
-            say!("{}", report::finding(&finding));
+            told.diverged(file, &Finding { fault: args.fault, ..Finding::unshrunk(case, trace, divergence) });
         }
     }
-    match (diverged, untested) {
-        (true, _) => DIVERGED,
-        (false, true) => CANNOT,
-        _ => HELD,
+    told.end(begun)
+}
+
+/// Tells what comes of each case, in the form that was asked for, and keeps count.
+struct Told<'a> {
+    args: &'a ReplayArgs,
+    tests: Vec<report::JunitTest>,
+    /// How many held, diverged, could not be tested.
+    counts: [usize; 3],
+}
+
+impl<'a> Told<'a> {
+    fn begin(args: &'a ReplayArgs) -> Told<'a> {
+        if args.json {
+            say!("{}", report::json_begin("replay", None));
+        }
+        Told { args, tests: Vec::new(), counts: [0; 3] }
+    }
+
+    fn held(&mut self, file: &Path) {
+        self.counts[0] += 1;
+        if self.args.json {
+            say!("{}", report::json_case(&file.display().to_string(), "holds", None, None));
+        } else {
+            say!("{}: holds", file.display());
+        }
+        self.add(file, report::JunitResult::Passed);
+    }
+
+    fn diverged(&mut self, file: &Path, finding: &Finding) {
+        self.counts[1] += 1;
+        if self.args.json {
+            say!("{}", report::json_case(&file.display().to_string(), "diverges", None, Some(finding)));
+        } else {
+            say!("{}: {}", file.display(), finding.divergence);
+            say!("{}", report::finding(finding));
+        }
+        self.add(file, report::failed(finding));
+    }
+
+    fn untested(&mut self, file: &Path, why: &ExecError) {
+        self.counts[2] += 1;
+        if self.args.json {
+            say!("{}", report::json_case(&file.display().to_string(), "not tested", Some(&why.to_string()), None));
+        } else {
+            say!("{}: not tested: {why}", file.display());
+        }
+        self.add(file, report::JunitResult::Skipped(why.to_string()));
+    }
+
+    fn add(&mut self, file: &Path, result: report::JunitResult) {
+        self.tests.push(report::JunitTest { name: file.display().to_string(), result });
+    }
+
+    fn end(self, begun: Instant) -> u8 {
+        let [held, diverged, untested] = self.counts;
+        let mut status = match (diverged, untested) {
+            (1.., _) => DIVERGED,
+            (0, 1..) => CANNOT,
+            _ => HELD,
+        };
+        if let Some(path) = &self.args.junit {
+            let text = report::junit("ovlcheck replay", begun.elapsed().as_secs_f64(), &self.tests);
+            if let Err(e) = std::fs::write(path, text) {
+                eprintln!("ovlcheck: cannot write {}: {e}", path.display());
+                // A divergence outranks what could not be written.
+                status = if status == DIVERGED { DIVERGED } else { CANNOT };
+            }
+        }
+        if self.args.json {
+            say!("{}", report::json_replayed(held, diverged, untested, status));
+        }
+        status
     }
 }
 

@@ -3,6 +3,8 @@
 mod coverage;
 mod doctor;
 mod finding;
+mod junit;
+mod machine;
 mod resolved;
 mod rules;
 mod selftest;
@@ -12,6 +14,8 @@ mod tree_diff;
 pub use coverage::{coverage, enumerated};
 pub use doctor::doctor;
 pub use finding::{finding, short};
+pub use junit::{JunitResult, JunitTest, failed, junit, junit_tests};
+pub use machine::{JSON_VERSION, json_begin, json_case, json_finding, json_progress, json_replayed, json_summary};
 pub use resolved::resolved;
 pub use rules::rules;
 pub use selftest::self_test;
