@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Completion, Trial};
 use ovlcheck::check::judge;
+use ovlcheck::container::static_busybox;
 use ovlcheck::exec::{ExecError, Executor, TargetSpec, WorkerConfig, worker_entry};
 use ovlcheck::script;
 use ovlcheck::story;
@@ -29,6 +30,10 @@ fn trials() -> Vec<Trial> {
         trial("doctor/leaves_a_directory_as_it_was", kernel(), doctor_leaves_a_directory_as_it_was),
         trial("doctor/a_directory_that_cannot_be_written_is_3", vec![], doctor_needs_a_directory),
         ignorable("script/is_written_and_runs", kernel(), script_is_written_and_runs),
+        trial("walkthrough/shows_the_layers", kernel(), walkthrough_shows_the_layers),
+        ignorable("walkthrough/two_containers_and_a_commit", kernel(), two_containers_and_a_commit),
+        ignorable("walkthrough/runs_in_an_archive", kernel(), walkthrough_in_an_archive),
+        trial("walkthrough/hostile_archives_are_2", vec![], hostile_archives_are_2),
         trial("json/a_replay_ends_with_its_status", kernel(), a_replay_ends_with_its_status),
         trial("json/a_campaign_ends_with_its_summary", kernel(), a_campaign_ends_with_its_summary),
         trial("script/takes_one_case", vec![], script_takes_one_case),
@@ -186,6 +191,104 @@ fn script_takes_one_case() -> Result<()> {
     let ended = ovlcheck(&["replay", "--script", "/nowhere/x.sh", &a, &b])?;
     ended.expect(2)?;
     ensure!(ended.stderr.contains("one case file"), "{}", ended.stderr);
+    Ok(())
+}
+
+fn walkthrough_shows_the_layers() -> Result<()> {
+    for arguments in [&["walkthrough"] as &[_], &["walkthrough", "--rootless"]] {
+        let ended = ovlcheck(arguments)?;
+        let out = &ended.expect(0)?.stdout;
+        for wanted in [
+            "  echo -> /bin/busybox     echo  c 0, 0  whiteout\n",
+            "                           echo.old -> /bin/busybox  new     echo.old -> /bin/busybox\n",
+            "  apk/                     apk/  opaque                      apk/\n    arch\n    keys/\n",
+            "  motd                     motd  copied up                   motd\n",
+            "                           hello.txt  new                    hello.txt\n",
+            "layer resolver: merged is what these layers make, 67 entries\n",
+        ] {
+            ensure!(out.contains(wanted), "no\n{wanted}in\n{out}");
+        }
+    }
+    Ok(())
+}
+
+fn two_containers_and_a_commit() -> Result<Completion> {
+    if static_busybox().is_none() {
+        return Ok(Completion::ignored_with("there is no static busybox"));
+    }
+    let ended = ovlcheck(&["walkthrough", "--two"])?;
+    let out = &ended.expect(0)?.stdout;
+    let parts: Vec<&str> = out.split("==> ").collect();
+    ensure!(parts.len() == 4 && out.matches("merged is what these layers make").count() == 3, "{out}");
+    // Each has its own upper layer: the second saw nothing of the first.
+    ensure!(parts[2].contains("home  c 0, 0  whiteout") && !parts[2].contains("apk/  opaque"), "{}", parts[2]);
+    // The third stands on the first.
+    ensure!(parts[3].contains("  hello.txt     hello.txt  c 0, 0  whiteout"), "{}", parts[3]);
+    ensure!(parts[3].contains("arch  new"), "{}", parts[3]);
+    Ok(Completion::Completed)
+}
+
+fn walkthrough_in_an_archive() -> Result<Completion> {
+    let Some(busybox) = static_busybox() else {
+        return Ok(Completion::ignored_with("there is no static busybox"));
+    };
+    let dir = tempfile::tempdir()?;
+    let root = dir.path().join("root");
+    for name in ["bin", "etc"] {
+        fs::create_dir_all(root.join(name))?;
+    }
+    fs::write(root.join("bin/sh"), busybox)?;
+    fs::set_permissions(root.join("bin/sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    fs::write(root.join("etc/config"), "a\n")?;
+    let archive = dir.path().join("root.tar.gz");
+    let made = Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(&root).arg(".").status();
+    if !made.is_ok_and(|s| s.success()) {
+        return Ok(Completion::ignored_with("tar and gzip are not installed"));
+    }
+    let path = archive.display().to_string();
+    let command = "echo out; echo b >> /etc/config; echo x > /new; exit 7";
+    let ended = ovlcheck(&["walkthrough", "--lower", &path, "--", "/bin/sh", "-c", command])?;
+    let out = &ended.expect(0)?.stdout;
+    ensure!(out.starts_with("out\n") && out.contains("ended with status 7"), "{out}");
+    ensure!(out.contains("config  copied up") && out.contains("new  new"), "{out}");
+    Ok(Completion::Completed)
+}
+
+/// A tar archive of one entry without data.
+fn tar_of(kind: u8, path: &str, link: &str) -> Vec<u8> {
+    let mut header = vec![0u8; 512];
+    header[..path.len()].copy_from_slice(path.as_bytes());
+    header[100..107].copy_from_slice(b"0000644");
+    for (at, len) in [(108, 7), (116, 7), (124, 11), (136, 11), (329, 7), (337, 7)] {
+        header[at..at + len].fill(b'0');
+    }
+    header[156] = kind;
+    header[157..157 + link.len()].copy_from_slice(link.as_bytes());
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    header[335] = b'8';
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    header.resize(3 * 512, 0);
+    header
+}
+
+fn hostile_archives_are_2() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("x.tar");
+    for (bytes, why) in [
+        (tar_of(b'0', "../escape", ""), "'..'"),
+        (tar_of(b'0', "/etc/passwd", ""), "absolute"),
+        (tar_of(b'1', "x", "/etc/shadow"), "absolute"),
+        (tar_of(b'3', "sda", ""), "harmless list"),
+        (b"no archive".repeat(100), "tar archive"),
+    ] {
+        fs::write(&file, bytes)?;
+        let ended = ovlcheck(&["walkthrough", "--lower", &file.display().to_string()])?;
+        ended.expect(2)?;
+        ensure!(ended.stderr.contains(why) && ended.stdout.is_empty(), "no '{why}' in {}", ended.stderr);
+    }
+    ovlcheck(&["walkthrough", "--lower", "/nowhere/x.tar"])?.expect(2)?;
     Ok(())
 }
 

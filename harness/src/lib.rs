@@ -15,6 +15,7 @@
 //! | [`check`] | model against trace: agreement or a divergence |
 //! | [`exec`] | the worker that mounts, runs and observes; `exec::sys` holds the only `unsafe` |
 //! | [`enumerate`] | every sequence of a few steps: states, transitions, cases |
+//! | [`container`] | root filesystems from archives, for the walk-through |
 //! | [`generate`], [`shrink`] | cases from a seed; smaller cases with the same divergence |
 //! | [`campaign`] | many cases, their statistics, the self-test |
 //! | [`story`] | a run as lines of text: by the model, by a trace |
@@ -27,6 +28,7 @@ pub mod case;
 pub mod check;
 pub mod cli;
 pub mod enumerate;
+pub mod container;
 pub mod errno;
 pub mod exec;
 pub mod generate;

@@ -6,6 +6,7 @@ mod enumerate;
 mod replay;
 mod resolve;
 mod selftest;
+mod walkthrough;
 
 use std::process::ExitCode;
 
@@ -114,6 +115,9 @@ enum Command {
     /// Run every sequence of a few steps from a small alphabet, on a few initial layers.
     #[command(after_help = enumerate::EXAMPLES)]
     Enumerate(enumerate::EnumerateArgs),
+    /// Run programs in a root filesystem as a container engine does, and show what its layers hold then.
+    #[command(after_help = walkthrough::EXAMPLES)]
+    Walkthrough(walkthrough::WalkthroughArgs),
     /// Merge layers of this machine as they lie on disk, and compare a mount of them.
     #[command(after_help = resolve::EXAMPLES)]
     Resolve(resolve::ResolveArgs),
@@ -192,6 +196,7 @@ pub fn main() -> ExitCode {
         }
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Enumerate(args) => enumerate::enumerate(&args),
+        Command::Walkthrough(args) => walkthrough::walkthrough(&args),
         Command::Resolve(args) => resolve::resolve(&args),
         Command::SelfTest(args) => selftest::self_test(&args),
     };

@@ -25,6 +25,7 @@
 //! goes with it; it goes with the stub, and the stub goes when the parent's end of the socket closes.
 
 pub mod config;
+pub mod container;
 pub mod error;
 pub mod examine;
 pub mod executor;

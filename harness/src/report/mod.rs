@@ -10,6 +10,7 @@ mod rules;
 mod selftest;
 mod summary;
 mod tree_diff;
+mod walkthrough;
 
 pub use coverage::{coverage, enumerated};
 pub use doctor::doctor;
@@ -20,3 +21,4 @@ pub use resolved::resolved;
 pub use rules::rules;
 pub use selftest::self_test;
 pub use summary::{progress, summary};
+pub use walkthrough::walkthrough;
