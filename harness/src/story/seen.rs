@@ -4,7 +4,9 @@ use super::words::{Facts, filesystem_text, is_secret, kind_word, listing_text, n
 use super::{ANYTHING, Chapter, Line, Story, Trees};
 use crate::check::IGNORED_XATTRS;
 use crate::errno::Errno;
-use crate::trace::{Content, Footprint, Kind, Observation, Outcome, Seen, Side, Stat, Time, Trace, TreeSeen, Value};
+use crate::trace::{
+    Content, End, Footprint, Kind, Observation, Outcome, Seen, Side, Stat, Time, Trace, TreeSeen, Value,
+};
 
 /// What happened, as the trace has it.
 pub fn seen(trace: &Trace) -> Story {
@@ -15,7 +17,11 @@ pub fn seen(trace: &Trace) -> Story {
         trees: step.observation.as_deref().map(|o| teller.trees(o)),
         fired: Vec::new(),
     });
-    Story { steps: steps.collect(), last: trace.last.as_ref().map(|o| teller.trees(o)) }
+    let refused = match (&trace.mount_error, &trace.end) {
+        (Some(error), _) | (None, End::MountFailed { error, .. }) => Some(error.errno),
+        _ => None,
+    };
+    Story { steps: steps.collect(), last: trace.last.as_ref().map(|o| teller.trees(o)), refused }
 }
 
 /// The end of the run.
