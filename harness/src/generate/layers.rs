@@ -40,9 +40,14 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
     let options = profile.options.first().filter(|_| dice.percent(50)).or_else(|| dice.any(&profile.options));
     let options = options.cloned().unwrap_or_default();
     let follows = profile.privilege == Privilege::Root && !options.iter().any(|o| o == "redirect_dir=nofollow");
+    let hand_made = match options.iter().any(|o| o == "metacopy=on") {
+        _ if options.is_empty() => 2,
+        true => 35,
+        false => 10,
+    };
     if follows && profile.options.len() > 1 && dice.percent(20) {
         redirect(&mut trees, upper_empty, dice);
-    } else if profile.options.len() > 1 && dice.percent(if options.is_empty() { 2 } else { 10 }) {
+    } else if profile.options.len() > 1 && dice.percent(hand_made) {
         made_by_hand(&mut trees, upper_empty, dice);
     }
     for (at, tree) in trees.iter_mut().enumerate() {
@@ -103,7 +108,13 @@ fn made_by_hand(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
         NodeKind::File(data) => Some(data.len()),
         _ => None,
     });
-    let Some(node) = tree.get_mut(path) else { return };
+    let path = path.clone();
+    // Data must lie in a regular file; what else is there ends the search.
+    let odd = matches!(tree.get(&path).map(|n| &n.kind), Some(NodeKind::File(_))) && dice.percent(50);
+    if let (true, Some(next)) = (odd, below.first_mut()) {
+        add(next, path.clone(), Node::new(NodeKind::Symlink(Bytes::from("a"))));
+    }
+    let Some(node) = tree.get_mut(&path) else { return };
     match &mut node.kind {
         NodeKind::File(data) => {
             // A metacopy has the size of its data.

@@ -18,12 +18,13 @@ const EMPTYING: usize = 8;
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
     let redirects = world.has_option("redirect_dir=on");
     let metacopy = world.has_option("metacopy=on");
-    if dice.percent(if redirects || metacopy { 25 } else { 4 }) {
-        let ops = match (redirects || metacopy, metacopy) {
-            (true, false) => move_with_lowers(world, dice),
-            (true, true) if dice.percent(40) => move_with_lowers(world, dice),
-            (_, true) => data_later(world, dice),
-            _ if dice.percent(50) => fail_on_an_alias(world, dice),
+    if dice.percent(if redirects || metacopy { 40 } else { 8 }) {
+        let ops = match dice.below(10) {
+            0..=4 if redirects || metacopy && dice.percent(40) => move_with_lowers(world, dice),
+            5..=7 if redirects || metacopy && dice.percent(40) => move_ones_own(world, dice),
+            0..=7 if metacopy => data_later(world, dice),
+            8 => through_a_device(world, dice),
+            n if n % 2 == 0 => fail_on_an_alias(world, dice),
             _ => sync_what_has_no_data(world, dice),
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
@@ -61,6 +62,21 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
     for op in ops {
         world.push(op, dice);
     }
+}
+
+/// Begins a case with a shape that drawing seldom comes to.
+pub(super) fn open<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
+    let redirects = world.has_option("redirect_dir=on") || world.has_option("metacopy=on");
+    let ops = match dice.below(9) {
+        0..=3 if redirects => move_ones_own(world, dice),
+        4 if redirects => move_with_lowers(world, dice),
+        0..=4 if world.has_option("index=on") => count_the_names(world, dice),
+        5 => through_a_device(world, dice),
+        6 => fail_on_an_alias(world, dice),
+        7 => remove_a_lower_value(world, dice),
+        _ => return as_somebody(world, dice),
+    };
+    ops.into_iter().for_each(|op| world.push(op, dice));
 }
 
 fn file<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Option<Bytes> {
@@ -376,7 +392,7 @@ fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
     let fresh = dir.join(world.pool.name(dice).as_slice());
     let user = *dice.one(&[Actor::User, Actor::User, Actor::Other, Actor::Bare]);
     let (mut root, mut acts) = (Vec::new(), Vec::new());
-    match dice.below(10) {
+    match dice.below(11) {
         7 => {
             root.push(Op::Chmod { path: file.clone(), mode: *dice.one(&[0, 0o070]) });
             let flags = AtFlags(*dice.one(&[libc::AT_EACCESS, libc::AT_EACCESS, 0]));
@@ -386,7 +402,7 @@ fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
             root.push(Op::Chown { on: path(&file), uid: 1000, gid: *dice.one(&[3000, 1000, 1]) });
             acts.push(Op::Chmod { path: file, mode: *dice.one(&[0o2755, 0o2644]) });
         }
-        1 | 6 | 8 => {
+        1 | 6 | 8 | 10 => {
             root.push(Op::Chown { on: path(&dir), uid: 0, gid: *dice.one(&[7, 7, 1]) });
             root.push(Op::Chmod { path: dir, mode: 0o2777 });
             let node = Special::Regular;
@@ -700,6 +716,78 @@ fn move_with_lowers<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Ve
     }
     ops.push(Op::List { path: Bytes::from(".") });
     ops
+}
+
+/// Makes directories, lets them become lower ones, and moves those about: the redirects of the second move
+/// depend on that of the first.
+fn move_ones_own<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let (outer, new, end) = (world.absent(dice), world.absent(dice), world.absent(dice));
+    let mkdir = |path: &Bytes| Op::Mkdir { path: path.clone(), mode: 0o755 };
+    let long = |name: &str| Bytes::from(name.repeat(140).as_str());
+    let inner = outer.join(b"in");
+    let mut ops = vec![mkdir(&outer), mkdir(&inner), Op::Rotate];
+    let list = |path: &Bytes| Op::List { path: path.clone() };
+    match dice.below(5) {
+        // Within one parent, twice.
+        0 => {
+            let dir = Bytes::from(outer.split_last().0);
+            let (one, two) = (dir.join(b"one"), dir.join(b"two"));
+            ops.extend([mv(&outer, &one, 0), mv(&one, &two, 0), list(&two)]);
+        }
+        // What is in it, after it.
+        1 => ops.extend([mv(&outer, &new, 0), mv(&new.join(b"in"), &end, 0), Op::Remount, list(&end)]),
+        // Into a new directory, and out of that again in the next layer.
+        2 => {
+            let there = new.join(b"there");
+            ops.extend([mkdir(&new), mv(&outer, &there, 0), Op::Rotate, mv(&there, &end, 0), Op::Remount, list(&end)]);
+        }
+        // A path that is too long.
+        3 => {
+            let (first, second) = (long("x"), long("x").join(long("y").as_slice()));
+            ops = vec![mkdir(&first), mkdir(&second), Op::Rotate, mv(&second, &end, 0)];
+        }
+        _ => ops.extend([mkdir(&new), mv(&outer, &new.join(b"a"), 0), mv(&new.join(b"a"), &end, 0), list(&end)]),
+    }
+    ops
+}
+
+/// Makes a file of three names a lower one, and takes a name or adds one.
+fn count_the_names<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let (one, two) = (world.absent(dice), world.absent(dice));
+    let link = |new: &Bytes| Op::Link { old: path.clone(), new: new.clone() };
+    let mut ops = vec![link(&one), link(&two), Op::Rotate];
+    ops.push(match dice.below(4) {
+        0 => Op::Chmod { path: path.clone(), mode: 0o600 },
+        1 => link(&Bytes::from("third")),
+        _ => Op::Unlink { path: path.clone() },
+    });
+    ops.push(if dice.percent(60) { Op::Remount } else { Op::DropCaches });
+    ops.push(Op::Lstat { path: one.clone() });
+    if dice.percent(50) {
+        ops.extend([Op::Unlink { path: one }, Op::Unlink { path: two }]);
+    }
+    ops
+}
+
+/// Gives a file an xattr, lets it become a lower one, and takes the xattr away.
+fn remove_a_lower_value<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| matches!(kind, Kind::File | Kind::Dir), dice) else { return Vec::new() };
+    let (on, name) = (On::Path(path), Bytes::from("user.a"));
+    let set =
+        Op::SetXattr { on: on.clone(), name: name.clone(), value: Bytes::from("v"), flags: XattrFlags::default() };
+    vec![set, Op::Rotate, Op::RemoveXattr { on, name }]
+}
+
+/// Reads from and writes to a device.
+fn through_a_device<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| kind == Kind::Char, dice) else { return Vec::new() };
+    let flags = world.safe(libc::O_RDWR, dice);
+    vec![
+        Op::Open { slot: 6, path, flags, mode: 0 },
+        Op::Read { slot: 6, len: 4 },
+        Op::Write { slot: 6, data: data(dice) },
+    ]
 }
 
 /// Changes the attributes of a file, names it anew, and only then comes to its data.

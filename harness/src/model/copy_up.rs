@@ -120,7 +120,7 @@ impl Model {
                 // The size is that of the whole file all the same (MCP-04).
                 _ if metacopy => std::rc::Rc::new(vec![0; data.len()]),
                 _ if data.is_empty() => data.clone(),
-                _ if self.rules.holds(Clause::CupData) => self.disk.data(data_from),
+                _ if self.rules.holds(Clause::CupData) => self.sized(data_from, data.len()),
                 _ => std::rc::Rc::new(vec![0; data.len()]),
             }),
             Body::Symlink(_) | Body::Char(..) | Body::Block(..) => {
@@ -194,6 +194,17 @@ impl Model {
         Ok(())
     }
 
+    /// The data of an inode, cut or filled up to the size that the file has by its attributes.
+    fn sized(&self, from: Ino, size: usize) -> std::rc::Rc<Vec<u8>> {
+        let data = self.disk.data(from);
+        if data.len() == size {
+            return data;
+        }
+        let mut cut = data[..data.len().min(size)].to_vec();
+        cut.resize(size, 0);
+        std::rc::Rc::new(cut)
+    }
+
     /// Gives the copy of a file the storage that copying its data does: from the first page that has any,
     /// holes behind it included; a clone has holes where the file has them.
     fn copy_storage(&mut self, from: Ino, to: Ino) {
@@ -213,8 +224,9 @@ impl Model {
         if !self.rules.holds(Clause::McpDataUp) {
             return;
         }
-        let data = self.disk.data(from);
-        if copy == Copy::Data && !data.is_empty() {
+        let size = self.disk.data(upper).len();
+        let data = self.sized(from, size);
+        if copy == Copy::Data && size > 0 {
             self.disk.raw(upper).body = Body::File(data);
             self.copy_storage(from, upper);
             // Data that are written date the file; holes are not written.

@@ -386,9 +386,12 @@ impl Model {
         let uncovered = node.kind == Kind::Dir
             && (lower.is_none() && known_lower.is_some() || upper.is_none() && node.upper.is_some());
         let differs = lower.is_some() && known_lower != lower || upper.is_some() && node.upper != upper;
-        if (uncovered || differs) && self.rules.holds(Clause::LkpStale) {
-            return Err(Errno::ESTALE);
+        if uncovered || differs {
+            return if self.rules.holds(Clause::LkpStale) { Err(Errno::ESTALE) } else { Ok(()) };
         }
+        // One directory by two names, which redirects made by hand can do: the kernel moves it from one to
+        // the other as it is looked up (`d_splice_alias`).
+        self.undecided |= node.kind == Kind::Dir && self.cache.has_name(found);
         Ok(())
     }
 

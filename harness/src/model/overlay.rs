@@ -326,6 +326,11 @@ impl Cache {
             || self.is_ancestor(id, dentry.parent)
     }
 
+    /// Whether a walk finds a node by any name.
+    pub fn has_name(&self, node: NodeId) -> bool {
+        self.dentries.iter().any(|d| d.hashed && d.node == Some(node))
+    }
+
     /// Whether another name of a node than this one is known.
     pub fn has_name_but(&self, node: NodeId, name: DentryId) -> bool {
         self.dentries.iter().enumerate().any(|(other, d)| other != name && d.hashed && d.node == Some(node))

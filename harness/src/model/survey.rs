@@ -78,6 +78,11 @@ impl Model {
         self.options.redirect == super::options::Redirect::On
     }
 
+    /// Whether the index holds anything: it does not become a lower layer with the upper.
+    pub(crate) fn has_indexed(&self) -> bool {
+        self.options.index && !self.disk.is_empty_dir(self.work)
+    }
+
     /// Whether a file in the upper layer has several names there.
     pub(crate) fn upper_has_links(&self) -> bool {
         let mut dirs = vec![self.upper];

@@ -59,7 +59,7 @@ fn walk(expected: &[Entry<'_>], seen: &[NodeSeen], first: bool) -> Vec<Differenc
             }
         }
         let node = view.next_if(|n| n.path == entry.path);
-        if entry.shared && node.is_none_or(|n| n.seen.is_err()) {
+        if entry.shared {
             skipped = Some(&entry.path);
             continue;
         }

@@ -26,7 +26,8 @@ pub struct Entry<'a> {
     pub path: Bytes,
     /// What.
     pub found: Found<'a>,
-    /// Another name leads to the same lower directory: whichever is looked up second may not be found.
+    /// Another name leads to the same lower directory: whichever is looked up second may not be found, and
+    /// what is below is known by both names.
     pub shared: bool,
 }
 
@@ -94,7 +95,7 @@ impl<'a> Resolver<'a, '_> {
         let Some(&(top, at)) = stack.first() else { return };
         let Some(seen) = self.layers[top].seen(at) else { return self.put(path, Found::Unknown) };
         let layers = stack.iter().map(|&(layer, _)| layer).collect();
-        if let Some(&place) = stack.iter().find(|(layer, _)| *layer > 0) {
+        for &place in stack.iter().filter(|(layer, at)| *layer > 0 && *at > 0) {
             match self.led_to.entry(place) {
                 hash_map::Entry::Vacant(v) => drop(v.insert(self.out.len())),
                 hash_map::Entry::Occupied(o) => self.twice.extend([*o.get(), self.out.len()]),

@@ -157,7 +157,7 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         // Two times that stay as they are change nothing, and copy nothing up.
         Op::Utimens { atime: NewTime::Omit, mtime: NewTime::Omit, .. } => None,
         Op::Chown { on, .. } | Op::Utimens { on, .. } => removed(model.facts_of_slot(slot_of(on)?)?),
-        Op::Rotate if model.upper_has_links() => Some((Deviation::RotatedLinks, Verdict::Stop)),
+        Op::Rotate if model.upper_has_links() || model.has_indexed() => Some((Deviation::RotatedLinks, Verdict::Stop)),
         Op::Rotate if !model.upper_root_is_plain() => Some((Deviation::RotatedRoot, Verdict::Stop)),
         _ => None,
     }
