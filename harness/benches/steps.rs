@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use ovlcheck::case::Case;
-use ovlcheck::check::judge;
+use ovlcheck::check::{judge, resolve_layers};
 use ovlcheck::exec::{ExecError, Executor, ObservePolicy, TargetSpec, WorkerConfig};
 use ovlcheck::generate::{Profile, draw, seed_for};
 use ovlcheck::model::{Context, Model};
@@ -41,7 +41,7 @@ fn main() -> Result<(), ExecError> {
     ] {
         executors.push(Executor::start(WorkerConfig { observe, ..WorkerConfig::new(privilege, TargetSpec::Kernel) })?);
     }
-    let mut times: [Vec<Duration>; 7] = Default::default();
+    let mut times: [Vec<Duration>; 8] = Default::default();
     for _ in 0..ROUNDS {
         times[0].push(timed(|| seeds.iter().for_each(|s| drop(draw::<Model>(&profile, s)))));
         let (took, _) = execute(&mut executors[0], &bare)?;
@@ -64,6 +64,11 @@ fn main() -> Result<(), ExecError> {
                 assert!(judge(case, trace, None).divergence.is_none(), "the model disagrees: run `ovlcheck run`");
             }
         }));
+        times[7].push(timed(|| {
+            for (case, trace) in cases.iter().zip(&traces) {
+                drop(resolve_layers(case, trace));
+            }
+        }));
         times[6].push(pipelined(&mut executors[2], &cases)?);
     }
     let median = |at: usize| {
@@ -79,6 +84,7 @@ fn main() -> Result<(), ExecError> {
     row("  more for whole trees (every 10 steps, at the end)", median(3).saturating_sub(median(2)));
     row("model alone", median(4));
     row("judge: model, looks and comparison", median(5));
+    row("  of that the layer resolver", median(7));
     let all = median(6);
     row("all together, one worker, judged while it runs on", all);
     let rate = |n: usize, t: Duration| n as f64 / t.as_secs_f64();

@@ -25,6 +25,12 @@ pub(super) fn rules(environment: &Environment, options: &[String]) -> Rules {
     Rules { follow_redirects, metacopy, index: root && last("index") == Some("on") }
 }
 
+/// Resolves the layers at every look of a trace: how many looks there were, and the first view that is not what
+/// its layers make. [`super::judge`] does so too, where the model has nothing to say.
+pub fn resolve_layers(case: &Case, trace: &Trace) -> (usize, Option<Divergence>) {
+    check(case, trace, usize::MAX)
+}
+
 /// Resolves the layers at every look up to step `until` (excluded; the last look has no step): how many
 /// looks there were, and the first view that is not what its layers make.
 pub(super) fn check(case: &Case, trace: &Trace, until: usize) -> (usize, Option<Divergence>) {

@@ -17,5 +17,6 @@ pub use compare::IGNORED_XATTRS;
 pub use divergence::{Divergence, Oracle, Place, Signature};
 pub use expect::check_expectations;
 pub use judge::{Judgement, judge};
+pub use layers::resolve_layers;
 pub use looks::look_after;
 pub use transparency::{Deviation, Mirror, Transparency, transparency};

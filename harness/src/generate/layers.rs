@@ -13,12 +13,17 @@ use crate::trace::{Privilege, Time};
 /// Deepest path of a layer, in names.
 const DEPTH: usize = 4;
 
+/// Entries of a directory that no buffer of getdents64 holds at once: names of 203 bytes, 32 KiB.
+const WIDE: usize = 160;
+
 /// A layer in the making. Whatever is put in keeps it well formed.
 type Tree = BTreeMap<Bytes, Node>;
 
 /// The layers and options of a case, without steps.
 pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case {
-    let lowers = dice.between(*profile.lowers.start(), *profile.lowers.end()).clamp(1, MAX_LOWERS);
+    let most = *profile.lowers.end();
+    let most = if most > 1 && dice.percent(4) { MAX_LOWERS } else { most };
+    let lowers = dice.between(*profile.lowers.start(), most).clamp(1, MAX_LOWERS);
     let skeleton = skeleton(pool, dice);
     let mut trees = vec![Tree::new(); lowers + 1];
     let upper_empty = dice.percent(50);
@@ -49,6 +54,13 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
         redirect(&mut trees, upper_empty, dice);
     } else if profile.options.len() > 1 && dice.percent(hand_made) {
         made_by_hand(&mut trees, upper_empty, dice);
+    }
+    if options.is_empty() && dice.percent(8) {
+        foreign_origin(&mut trees, upper_empty, dice);
+    }
+    if dice.below(1000) < profile.wide {
+        let at = dice.between(usize::from(upper_empty), trees.len() - 1);
+        wide(&mut trees[at], &skeleton, dice);
     }
     for (at, tree) in trees.iter_mut().enumerate() {
         if dice.percent(if at == 0 && upper_empty { 0 } else { 8 }) {
@@ -125,6 +137,29 @@ fn made_by_hand(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
             let value = *dice.one(&["a/b", "/a//b", "/a/", "", "nowhere", "/nowhere/at/all"]);
             node.xattrs.push((Bytes::from("@redirect"), Bytes::from(value)));
         }
+    }
+}
+
+/// Gives one entry an origin that leads nowhere: none that is known, or what is no handle. Other programs write
+/// such layers, and copies of layers lose what the handles meant.
+fn foreign_origin(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
+    let at = dice.between(usize::from(upper_empty), trees.len() - 1);
+    let fits = |(path, node): &(&Bytes, &Node)| {
+        let holds = matches!(node.kind, NodeKind::Dir | NodeKind::File(_));
+        holds && !path.is_empty() && node.xattrs.iter().all(|x| x.0.as_slice() != b"@origin")
+    };
+    let candidates: Vec<Bytes> = trees[at].iter().filter(fits).map(|e| e.0.clone()).collect();
+    let Some(node) = dice.any(&candidates).and_then(|path| trees[at].get_mut(path)) else { return };
+    let value = *dice.one(&["", "", "no handle", "\0\u{1}"]);
+    node.xattrs.push((Bytes::from("@origin"), Bytes::from(value)));
+}
+
+/// Fills a directory with so many long names that listing it takes several calls.
+fn wide(tree: &mut Tree, skeleton: &[Bytes], dice: &mut Dice<'_>) {
+    let dir = dice.one(skeleton).clone();
+    for n in 0..WIDE {
+        let node = if n % 16 == 0 { Node::new(NodeKind::Char(Device::WHITEOUT)) } else { file(dice) };
+        add(tree, dir.join(format!("{n:03}{}", "w".repeat(200)).as_bytes()), node);
     }
 }
 
@@ -209,7 +244,7 @@ fn dir(profile: &Profile, dice: &mut Dice<'_>) -> Node {
         node.mode = *dice.one(&[0o700, 0o2755, 0o1777, 0o711, 0]);
     }
     if dice.percent(12) {
-        let value = if dice.percent(90) { "y" } else { "n" };
+        let value = if dice.percent(85) { "y" } else { *dice.one(&["n", "x", "", "yy", "Y"]) };
         node.xattrs.push((Bytes::from("@opaque"), Bytes::from(value)));
     }
     attributes(&mut node, profile, dice);

@@ -9,7 +9,7 @@ use crate::trace::Privilege;
 pub struct Profile {
     /// How many steps, observations included.
     pub steps: RangeInclusive<usize>,
-    /// How many lower layers; at least one is made.
+    /// How many lower layers; at least one is made, and where there may be several, in one case of 25 up to six.
     pub lowers: RangeInclusive<usize>,
     /// How many entries in all layers together; fewer where the names do not suffice.
     pub entries: RangeInclusive<usize>,
@@ -19,6 +19,8 @@ pub struct Profile {
     pub options: Vec<Vec<String>>,
     /// At most so many steps go by without an `observe`; at least 1.
     pub observe_within: usize,
+    /// Of a thousand cases so many have a directory that takes several calls to list, beyond `entries`.
+    pub wide: usize,
     /// Whether entries may carry `user.*` xattrs, which some filesystems refuse.
     pub user_xattrs: bool,
 }
@@ -33,6 +35,7 @@ impl Profile {
             privilege,
             options: usual_options(privilege),
             observe_within: 10,
+            wide: 4,
             user_xattrs: true,
         }
     }
