@@ -103,7 +103,9 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
     let places = step.op.paths().into_iter().flatten();
     let stale =
         places.clone().filter_map(|path| model.facts(step.actor, path.as_slice(), true)).any(|facts| facts.stale);
-    if stale || step.op.slot().and_then(|slot| model.facts_of_slot(slot)).is_some_and(|facts| facts.stale) {
+    let mut op = step.op.clone();
+    let mut slots = op.slots_mut().into_iter().flatten();
+    if stale || slots.any(|slot| model.facts_of_slot(*slot).is_some_and(|facts| facts.stale)) {
         return Some((Deviation::StaleAlias, Verdict::Stop));
     }
     // By `.` or the like, from a working directory that was removed.
@@ -131,7 +133,7 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
             (is_raw(facts) && !facts.covers).then_some((Deviation::RawNotEmpty, Verdict::LeaveOut))
         }
         Op::Getdents { slot, .. } => listing(model.facts_of_slot(*slot)?),
-        Op::Write { slot, .. } | Op::Writev { slot, .. } => {
+        Op::Write { slot, .. } | Op::Writev { slot, .. } | Op::Sendfile { to: slot, .. } => {
             let fifo = model.facts_of_slot(*slot)?.kind == Kind::Fifo;
             fifo.then_some((Deviation::FifoDates, Verdict::Dates))
         }
