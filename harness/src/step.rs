@@ -10,7 +10,7 @@ mod flags;
 use serde::{Deserialize, Serialize};
 
 pub use device::{Device, ForbiddenDevice, Special};
-pub use flags::{AtFlags, OpenFlags, RenameFlags, Whence, XattrFlags};
+pub use flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, Whence, XattrFlags};
 
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -493,6 +493,17 @@ pub enum Op {
         /// How many bytes at most.
         len: u32,
     },
+    /// `fallocate SLOT OFFSET LEN [FLAGS]`: fallocate(2).
+    Fallocate {
+        /// The slot.
+        slot: Slot,
+        /// Where.
+        offset: i64,
+        /// How many bytes; at most 16 MiB, which take storage.
+        len: i64,
+        /// `FALLOC_FL_*`.
+        mode: FallocateMode,
+    },
     /// `umask MODE`: umask(2).
     Umask {
         /// The new mask.
@@ -560,6 +571,7 @@ impl Op {
             Op::Getcwd => "getcwd",
             Op::CopyFileRange { .. } => "copy_file_range",
             Op::Sendfile { .. } => "sendfile",
+            Op::Fallocate { .. } => "fallocate",
             Op::Umask { .. } => "umask",
             Op::Remount => "remount",
             Op::Rotate => "rotate",
@@ -630,6 +642,7 @@ impl Op {
         "getcwd",
         "copy_file_range",
         "sendfile",
+        "fallocate",
         "umask",
         "remount",
         "rotate",
@@ -671,7 +684,8 @@ impl Op {
             | Op::Linkat { .. }
             | Op::Flink { .. }
             | Op::CopyFileRange { .. }
-            | Op::Sendfile { .. } => true,
+            | Op::Sendfile { .. }
+            | Op::Fallocate { .. } => true,
             _ => false,
         }
     }
@@ -763,7 +777,8 @@ impl Op {
             | Op::Flink { slot, .. }
             | Op::Fstatfs { slot }
             | Op::Syncfs { slot }
-            | Op::Fchdir { slot } => [Some(slot), None],
+            | Op::Fchdir { slot }
+            | Op::Fallocate { slot, .. } => [Some(slot), None],
             Op::Chown { on: On::Slot(slot), .. }
             | Op::Utimens { on: On::Slot(slot), .. }
             | Op::SetXattr { on: On::Slot(slot), .. }

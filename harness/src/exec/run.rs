@@ -440,6 +440,9 @@ impl Runner {
                 let (from, to) = (number(slots, *from), number(slots, *to));
                 sys::sendfile(to, from, *from_at, *len as usize).map(Value::Count)
             }
+            Op::Fallocate { slot, offset, len, mode } => {
+                sys::fallocate(number(slots, *slot), mode.0, *offset, *len).map(unit)
+            }
             Op::Umask { .. } | Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe => Ok(Value::Unit),
         }
     }

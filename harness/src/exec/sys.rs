@@ -319,6 +319,12 @@ pub fn sendfile(to: RawFd, from: RawFd, mut from_at: Option<i64>, len: usize) ->
     checked(unsafe { libc::syscall(libc::SYS_sendfile, to, from, at, len) })
 }
 
+/// fallocate(2).
+pub fn fallocate(fd: RawFd, mode: c_int, offset: i64, len: i64) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_fallocate, fd, mode, offset, len) }).map(drop)
+}
+
 /// chdir(2).
 pub fn chdir(path: &CStr) -> Result<(), Errno> {
     // SAFETY: the path is NUL-terminated and outlives the call.

@@ -5,10 +5,10 @@
 
 use super::aim::Aim;
 use super::dice::Dice;
-use super::steps::{data, xattr_name};
+use super::steps::{data, fallocate, xattr_name};
 use super::world::World;
 use crate::bytes::Bytes;
-use crate::step::{Actor, AtFlags, NewTime, On, Op, RenameFlags, Special, Whence, XattrFlags};
+use crate::step::{Actor, AtFlags, FallocateMode, NewTime, On, Op, RenameFlags, Special, Whence, XattrFlags};
 use crate::trace::Kind;
 
 /// Longest sequence of removals that empties a directory.
@@ -29,7 +29,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
     }
-    let ops = match dice.below(34) {
+    let ops = match dice.below(35) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -57,6 +57,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         30 => work_in_a_directory(world, dice),
         31 => hold_a_place(world, dice),
         32 => copy_between(world, dice),
+        33 => give_and_take_storage(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -263,10 +264,11 @@ fn through_a_fifo<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<
     if dice.percent(30) {
         ops.push(Op::Chmod { path: path.clone(), mode: 0o640 });
     }
-    ops.push(match dice.below(5) {
+    ops.push(match dice.below(6) {
         0 => Op::Lseek { slot: 4, offset: 1, whence: Whence::Set },
         1 => Op::Pread { slot: 4, len: 1, offset: 0 },
         2 => Op::Fsync { slot: 4 },
+        3 => Op::Fallocate { slot: writer, offset: 0, len: 1, mode: FallocateMode::default() },
         _ => Op::Read { slot: 9 - writer, len: 100 },
     });
     ops.push(Op::Close { slot: 4 });
@@ -668,6 +670,32 @@ fn copy_between<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op
         });
     }
     ops.extend([Op::Fstat { slot: 5 }, Op::Pread { slot: 5, len: 100, offset: 0 }]);
+    ops
+}
+
+/// Gives storage to a file, most often one that has setuid, takes it away and seeks in it.
+fn give_and_take_storage<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let mut ops = Vec::new();
+    if dice.percent(60) {
+        ops.push(Op::Chmod { path: path.clone(), mode: *dice.one(&[0o4777, 0o2777, 0o6757]) });
+    }
+    let flags = world.safe(libc::O_RDWR, dice);
+    ops.push(Op::Open { slot: 4, path: path.clone(), flags, mode: 0 });
+    if dice.percent(50) {
+        ops.push(Op::Pwrite { slot: 4, data: Bytes(vec![b'd'; 9000]), offset: 0 });
+    }
+    for _ in 0..dice.between(1, 3) {
+        ops.push(fallocate(4, dice));
+        ops.push(match dice.below(4) {
+            0 => Op::Truncate { path: path.clone(), len: *dice.one(&[0, 4096, 5000]) },
+            1 => Op::Fstat { slot: 4 },
+            _ => {
+                let whence = *dice.one(&[Whence::Data, Whence::Hole]);
+                Op::Lseek { slot: 4, offset: *dice.one(&[0, 0, 4096]), whence }
+            }
+        });
+    }
     ops
 }
 

@@ -9,7 +9,7 @@ use super::profile::Profile;
 use super::world::World;
 use crate::bytes::Bytes;
 use crate::case::Case;
-use crate::step::{AtFlags, Device, NewTime, On, Op, RenameFlags, Slot, Special, Whence, XattrFlags};
+use crate::step::{AtFlags, Device, FallocateMode, NewTime, On, Op, RenameFlags, Slot, Special, Whence, XattrFlags};
 use crate::trace::{Kind, Privilege, Time};
 
 /// Percentage of calls that are meant to succeed; some of them fail all the same (EXDEV, ENOTEMPTY).
@@ -65,6 +65,7 @@ enum What {
     Place,
     Chdir,
     Transfer,
+    Fallocate,
 }
 
 /// How often each is drawn, out of their sum. A motif is several steps.
@@ -116,6 +117,7 @@ const WEIGHTS: &[(usize, What)] = &[
     (1, What::Place),
     (2, What::Chdir),
     (4, What::Transfer),
+    (3, What::Fallocate),
 ];
 
 /// Gives the case its steps.
@@ -338,6 +340,14 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             }
         },
         What::Transfer => transfer(world, aimed, dice),
+        What::Fallocate => {
+            let open = if aimed { world.slot(|kind, flags| kind == Kind::File && flags.writes(), dice) } else { None };
+            match open {
+                Some(slot) => fallocate(slot, dice),
+                None if dice.percent(80) => open_to_write(world, dice),
+                None => fallocate(slot(world, true, |kind| kind != Kind::Dir, dice), dice),
+            }
+        }
         What::Umask => Op::Umask { mode: *dice.one(&[0, 0o22, 0o77, 0o777, 0o27]) },
     }
 }
@@ -510,6 +520,26 @@ fn transfer<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) 
     } else {
         Op::Sendfile { to, from, from_at: at(dice), len }
     }
+}
+
+/// Gives or takes storage; the operations that only some filesystems have are rare.
+pub(super) fn fallocate(slot: Slot, dice: &mut Dice<'_>) -> Op {
+    let (keep, punch) = (libc::FALLOC_FL_KEEP_SIZE, libc::FALLOC_FL_PUNCH_HOLE);
+    let mode = dice.weighted(&[
+        (10, 0),
+        (8, keep),
+        (12, punch | keep),
+        (1, punch),
+        (3, libc::FALLOC_FL_ZERO_RANGE),
+        (1, libc::FALLOC_FL_ZERO_RANGE | keep),
+        (2, libc::FALLOC_FL_COLLAPSE_RANGE),
+        (2, libc::FALLOC_FL_INSERT_RANGE),
+        (1, libc::FALLOC_FL_COLLAPSE_RANGE | keep),
+        (1, libc::FALLOC_FL_COLLAPSE_RANGE | libc::FALLOC_FL_INSERT_RANGE),
+    ]);
+    let offset = *dice.one(&[0, 0, 0, 1, 4096, 4096, 5000, 8192, -1]);
+    let len = *dice.one(&[1, 3, 4096, 4096, 4096, 5000, 12288, 20000, 0]);
+    Op::Fallocate { slot, offset, len, mode: FallocateMode(mode) }
 }
 
 fn rename<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> Op {

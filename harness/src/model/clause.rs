@@ -336,6 +336,12 @@ clauses! {
 
     // Open files.
     FilSeekHole = "FIL-10.hole", Linux, "SEEK_DATA and SEEK_HOLE are answered by the real file; beyond its data they are ENXIO.", "file.c ovl_llseek";
+    FalRange = "VFS-22.range", Linux, "fallocate from a negative offset, or of no bytes, is EINVAL.", "fs/open.c vfs_fallocate";
+    FalMode = "VFS-22.mode", Linux, "Modes of fallocate that exclude each other are EOPNOTSUPP: several operations at once, PUNCH_HOLE without KEEP_SIZE, COLLAPSE_RANGE and INSERT_RANGE with it.", "fs/open.c vfs_fallocate";
+    FalKind = "VFS-22.kind", Linux, "fallocate of a fifo is ESPIPE, of a device ENODEV.", "fs/open.c vfs_fallocate";
+    FalAllocate = "FIL-10.allocate", Contract, "fallocate without a mode extends the file with NUL bytes, with KEEP_SIZE it does not; what it gives is a hole still, for SEEK_DATA.", "file.c ovl_fallocate, mm/shmem.c shmem_fallocate";
+    FalPunch = "FIL-10.punch", Contract, "PUNCH_HOLE makes NUL bytes of a range, and holes of the whole pages in it.", "file.c ovl_fallocate, mm/shmem.c shmem_fallocate";
+    FalRefused = "FIL-10.refused", Linux, "fallocate that the upper filesystem does not support has cleared setuid and setgid all the same.", "file.c ovl_fallocate";
     CfrCopy = "FIL-09.copy", Contract, "copy_file_range copies data up to the end of the source, from a lower file without copying that up, and clears setuid as a write does.", "file.c ovl_copyfile";
     CfrKind = "FIL-09.kind", Linux, "copy_file_range with a directory is EISDIR, with anything else that is no regular file EINVAL.", "fs/remap_range.c generic_file_rw_checks";
     CfrAccess = "FIL-09.access", Linux, "copy_file_range from what is not open for reading, or to what is not open for writing or is O_APPEND, is EBADF.", "fs/remap_range.c generic_file_rw_checks";

@@ -208,6 +208,9 @@ impl Model {
     /// Gives the copy of a file the storage that copying its data does: from the first page that has any,
     /// holes behind it included; a clone has holes where the file has them.
     fn copy_storage(&mut self, from: Ino, to: Ino) {
+        if self.disk.traits.seeks_by_cache {
+            self.disk.raw(to).unwritten = self.disk[from].unwritten.clone();
+        }
         let Some(first) = self.disk[from].pages.iter().position(|p| *p) else { return };
         let len = self.disk.data(to).len();
         if !self.disk.traits.clones {

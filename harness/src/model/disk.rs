@@ -5,7 +5,7 @@
 //! calls it as the kernel's overlay calls the upper filesystem, and the plain filesystem is this
 //! disk with nothing above it. Its functions are the filesystem's own operations, after all checks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::clause::{Clause, Rules};
@@ -98,6 +98,9 @@ pub struct Inode {
     pub xattrs: BTreeMap<Bytes, XattrValue>,
     /// Which pages of a regular file have storage; the rest are holes.
     pub pages: Vec<bool>,
+    /// Which pages of a regular file have storage that was never written (fallocate), beyond its end too; they read
+    /// as NUL bytes.
+    pub unwritten: BTreeSet<usize>,
     /// When each name of a directory came, in the disk's count of arrivals; kept only where listings
     /// depend on it.
     pub arrivals: BTreeMap<Bytes, u64>,
@@ -205,6 +208,7 @@ impl Disk {
             ctime,
             xattrs: BTreeMap::new(),
             pages: Vec::new(),
+            unwritten: BTreeSet::new(),
             arrivals: BTreeMap::new(),
             by,
         });
@@ -510,6 +514,13 @@ impl Disk {
         }
     }
 
+    /// Changes the data of a regular file.
+    pub fn change_bytes(&mut self, ino: Ino, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut data = self.data(ino);
+        change(Rc::make_mut(&mut data));
+        self.set_data(ino, data);
+    }
+
     fn set_data(&mut self, ino: Ino, data: Rc<Vec<u8>>) {
         self.inodes[ino as usize].body = Body::File(data);
     }
@@ -523,12 +534,13 @@ impl Disk {
         }
         if first < end {
             pages[first..end].fill(true);
+            self.inodes[ino as usize].unwritten.retain(|page| !(first..end).contains(page));
         }
     }
 
     /// Whether a regular file has any storage.
     pub fn is_stored(&self, ino: Ino) -> bool {
-        self[ino].pages.contains(&true)
+        self[ino].pages.contains(&true) || !self[ino].unwritten.is_empty()
     }
 
     /// Dates a change of data or size.
@@ -605,6 +617,13 @@ impl Disk {
     /// Cuts or extends to `len`; tells whether that changed the size.
     pub fn resize(&mut self, ino: Ino, len: u64, extend_with: u8) -> bool {
         let mut data = self.data(ino);
+        if len <= data.len() as u64 {
+            // What lies beyond the end is cut off even if the size stays.
+            let end = (len as usize).div_ceil(PAGE);
+            let inode = &mut self.inodes[ino as usize];
+            inode.unwritten.retain(|page| *page < end);
+            inode.pages.truncate(end);
+        }
         if data.len() as u64 == len {
             return false;
         }

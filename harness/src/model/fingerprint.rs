@@ -125,6 +125,10 @@ impl<'m> Writer<'m> {
         }
         self.number(inode.pages.len() as u64);
         self.out.extend(inode.pages.iter().map(|&p| u8::from(p)));
+        self.number(inode.unwritten.len() as u64);
+        for &page in &inode.unwritten {
+            self.number(page as u64);
+        }
         match &inode.body {
             Body::Dir(names) => {
                 self.out.push(b'd');

@@ -103,6 +103,10 @@ impl Model {
                 self.adrift = true;
                 return Ok(None);
             }
+            Whence::Data | Whence::Hole if self.disk.traits.seeks_by_cache && !self.disk[real].unwritten.is_empty() => {
+                self.adrift = true;
+                return Ok(None);
+            }
             Whence::Data | Whence::Hole => {
                 let offset = if self.disk.traits.refuses_negative_seek { offset } else { offset.max(0) };
                 if offset < 0 || offset >= size {

@@ -18,7 +18,7 @@
 //! | `walk`, `permission` | path walk, symlinks, capabilities |
 //! | [`readdir`], [`look`] | listing; attributes and identity |
 //! | `copy_up`, `index` | copy-up, of attributes alone too; hard links that stay together |
-//! | `create`, `remove`, `rename`, `attr`, `xattr`, `file`, `io`, `transfer` | operations by what they do to names, attributes, data |
+//! | `create`, `remove`, `rename`, `attr`, `xattr`, `file`, `io`, `fallocate`, `transfer` | operations by what they do to names, attributes, data |
 //! | [`value`] | what only the kernel knows: times, numbers, handles |
 
 mod attr;
@@ -27,6 +27,7 @@ pub mod context;
 mod copy_up;
 mod create;
 pub mod disk;
+mod fallocate;
 mod file;
 mod fingerprint;
 pub(crate) mod index;
@@ -269,6 +270,7 @@ impl Model {
                 let sent = self.sendfile(*to, (*from, *from_at), *len)?;
                 Ok(sent.map_or(Predicted::Unspecified, Predicted::Count))
             }
+            Op::Fallocate { slot, offset, len, mode } => unit(self.fallocate(*slot, *offset, *len, *mode)),
             Op::Umask { mode } => {
                 let old = std::mem::replace(&mut self.umask, mode & 0o777);
                 Ok(Predicted::Count(u64::from(old)))

@@ -15,6 +15,15 @@ pub enum SameSize {
     Never,
 }
 
+/// Which operations of fallocate a filesystem has besides giving storage and punching holes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fallocate {
+    /// ZERO_RANGE.
+    pub zeroes: bool,
+    /// COLLAPSE_RANGE and INSERT_RANGE.
+    pub shifts: bool,
+}
+
 /// What a filesystem does its own way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traits {
@@ -53,6 +62,13 @@ pub struct Traits {
     /// Extending a file that ends inside a block gives that block storage (`btrfs_cont_expand`,
     /// `btrfs_truncate_block`; a write does so when it begins in a later block: `btrfs_write_check`).
     pub fills_last_block: bool,
+    /// What fallocate does (`shmem_fallocate`, `ext4_fallocate`, `xfs_file_fallocate`, `btrfs_fallocate`).
+    pub fallocate: Fallocate,
+    /// PUNCH_HOLE dates a file that has no storage there (`btrfs_punch_hole`: `find_first_non_hole`).
+    pub punching_dates_holes: bool,
+    /// Storage that was never written counts as data once something has been read there: what SEEK_DATA and SEEK_HOLE
+    /// find depends on what is cached (`iomap_seek_data`, `find_desired_extent`).
+    pub seeks_by_cache: bool,
     /// SEEK_DATA and SEEK_HOLE from a negative offset are ENXIO; else they start at 0
     /// (`find_desired_extent` of Btrfs).
     pub refuses_negative_seek: bool,
@@ -83,6 +99,9 @@ impl Traits {
             symlink_limit: 4096,
             clones: false,
             fills_last_block: false,
+            fallocate: Fallocate { zeroes: false, shifts: false },
+            punching_dates_holes: true,
+            seeks_by_cache: false,
             refuses_negative_seek: true,
             ends_far: false,
             lists_as_opened: false,
@@ -91,6 +110,8 @@ impl Traits {
         match filesystem {
             Filesystem::Tmpfs => tmpfs,
             Filesystem::Ext4 => Traits {
+                fallocate: Fallocate { zeroes: true, shifts: true },
+                seeks_by_cache: true,
                 magic: 0xef53,
                 same_size: SameSize::Always,
                 reuses_numbers: true,
@@ -100,6 +121,8 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Xfs => Traits {
+                fallocate: Fallocate { zeroes: true, shifts: true },
+                seeks_by_cache: true,
                 magic: 0x5846_5342,
                 same_size: SameSize::Never,
                 ignores_empty_truncate: true,
@@ -112,6 +135,9 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Btrfs => Traits {
+                fallocate: Fallocate { zeroes: true, shifts: false },
+                punching_dates_holes: false,
+                seeks_by_cache: true,
                 magic: 0x9123_683e,
                 counts_subdirectories: false,
                 same_size: SameSize::Never,

@@ -148,6 +148,9 @@ pub(super) fn call_of(op: &Op) -> Result<String, Refused> {
         Op::Sendfile { to, from, from_at, len } => {
             call("count", "sendfile", &[slot(to), slot(from), offset(*from_at), len.to_string()])
         }
+        Op::Fallocate { slot: s, offset, len, mode } => {
+            unit("fallocate", &[slot(s), mode.0.to_string(), offset.to_string(), len.to_string()])
+        }
         Op::Umask { mode } => format!("\"umask\", {}", octal(*mode)),
         Op::Remount => "\"remount\"".to_owned(),
         Op::Rotate => "\"rotate\"".to_owned(),

@@ -258,6 +258,20 @@ fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
                 }
             });
         }
+        Op::Fallocate { .. } => {
+            with(&mut |op| {
+                if let Op::Fallocate { offset, .. } = op {
+                    *offset = 0;
+                }
+            });
+            for short in [1, 4096] {
+                with(&mut |op| {
+                    if let Op::Fallocate { len, .. } = op {
+                        *len = short.min(*len);
+                    }
+                });
+            }
+        }
         Op::Faccessat { path, mode, .. } => out.push(Op::Access { path: path.clone(), mode: *mode }),
         Op::Fchmodat { path, mode, .. } => out.push(Op::Chmod { path: path.clone(), mode: *mode }),
         Op::Linkat { old, new, .. } => out.push(Op::Link { old: old.clone(), new: new.clone() }),

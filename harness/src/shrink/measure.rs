@@ -71,6 +71,10 @@ fn step(step: &Step) -> u64 {
                 + u64::from(*len)
                 + 2 * u64::from(*to)
         }
+        Op::Fallocate { offset, len, mode, .. } => {
+            let bytes = offset.unsigned_abs().min(100_000) + len.unsigned_abs().min(100_000);
+            bytes + 20 * u64::from(mode.0.count_ones())
+        }
         Op::Sendfile { from_at, len, .. } => {
             80 + from_at.map_or(0, |at| 20 + at.unsigned_abs().min(100_000)) + u64::from(*len)
         }

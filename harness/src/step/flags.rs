@@ -93,6 +93,31 @@ impl XattrFlags {
     pub const NAMES: &[(i32, &str)] = &[(libc::XATTR_CREATE, "XATTR_CREATE"), (libc::XATTR_REPLACE, "XATTR_REPLACE")];
 }
 
+/// Mode of `fallocate`, by its Linux bits (`libc::FALLOC_FL_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FallocateMode(pub i32);
+
+impl FallocateMode {
+    /// Every flag with its name; none of them means to give storage.
+    pub const NAMES: &[(i32, &str)] = &[
+        (libc::FALLOC_FL_KEEP_SIZE, "FALLOC_FL_KEEP_SIZE"),
+        (libc::FALLOC_FL_PUNCH_HOLE, "FALLOC_FL_PUNCH_HOLE"),
+        (libc::FALLOC_FL_COLLAPSE_RANGE, "FALLOC_FL_COLLAPSE_RANGE"),
+        (libc::FALLOC_FL_ZERO_RANGE, "FALLOC_FL_ZERO_RANGE"),
+        (libc::FALLOC_FL_INSERT_RANGE, "FALLOC_FL_INSERT_RANGE"),
+    ];
+
+    /// Whether the size stays what it is.
+    pub fn keeps_size(self) -> bool {
+        self.0 & libc::FALLOC_FL_KEEP_SIZE != 0
+    }
+
+    /// What is done, without [`FallocateMode::keeps_size`].
+    pub fn operation(self) -> i32 {
+        self.0 & !libc::FALLOC_FL_KEEP_SIZE
+    }
+}
+
 /// Flags of the calls that take a path, by their Linux bits (`libc::AT_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AtFlags(pub i32);

@@ -12,7 +12,8 @@ use crate::bytes::Bytes;
 use crate::case::{Case, Entry, ExpectedEntry, ExpectedKind, ExpectedTree, Layer, MAX_LOWERS, Node, NodeKind};
 use crate::errno::Errno;
 use crate::step::{
-    Actor, AtFlags, Device, Expected, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS, Special, Step, Whence, XattrFlags,
+    Actor, AtFlags, Device, Expected, FallocateMode, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS, Special, Step,
+    Whence, XattrFlags,
 };
 use crate::trace::{Side, Time};
 
@@ -272,6 +273,11 @@ fn op() -> impl Strategy<Value = Op> {
             }
             "sendfile" => {
                 Op::Sendfile { to: slot, from: (count % 10) as u8, from_at: (mode % 2 == 0).then_some(len), len: count }
+            }
+            "fallocate" => {
+                let named = FallocateMode::NAMES.iter().enumerate().filter(|(i, _)| count & (1 << i) != 0);
+                let mode = FallocateMode(named.fold(0, |flags, (_, (bit, _))| flags | bit));
+                Op::Fallocate { slot, offset: len.min(1 << 24), len: i64::from(count % 5000) - 10, mode }
             }
             "umask" => Op::Umask { mode },
             "chown" | "lchown" | "fchown" => {

@@ -72,6 +72,10 @@ pub(super) struct XattrFlags;
 pub(super) struct AtFlags;
 /// `here`, or an offset in a file, which may be negative.
 pub(super) struct Position;
+/// A place or length of `fallocate`: bounded, because it takes storage.
+pub(super) struct Extent;
+/// `FALLOC_FL_KEEP_SIZE`; may be left out.
+pub(super) struct FallocateMode;
 /// `[1 20]`: sizes of buffers.
 pub(super) struct Lengths;
 /// `["a" "bc"]`: buffers to write.
@@ -201,6 +205,7 @@ macro_rules! numbers {
 numbers! {
     Offset: i64, "OFFSET", "an offset", i64::MIN.into(), i64::MAX.into();
     Id: i64, "ID", "a user or group number, or -1", -1, 4_294_967_294;
+    Extent: i64, "BYTES", "a number of bytes", i64::MIN.into(), 1 << 24;
     BufferSize: u32, "SIZE", "a buffer size", 280, 1 << 20;
 }
 
@@ -355,6 +360,42 @@ impl Field for Position {
             None => f.write_str(" here"),
             Some(offset) => Offset::print(offset, f),
         }
+    }
+}
+
+impl Field for FallocateMode {
+    type Value = step::FallocateMode;
+    const FORM: &'static str = "[FLAGS]";
+    const WHAT: &'static str = "flags (`FALLOC_FL_KEEP_SIZE`)";
+    const REQUIRED: bool = false;
+
+    fn parse(line: &mut Line<'_>) -> Result<step::FallocateMode, ParseError> {
+        let mut flags = 0;
+        flag_words(line, Self::WHAT, |line, at, word| {
+            let known = step::FallocateMode::NAMES;
+            let (bit, _) = known.iter().find(|(_, name)| *name == word).ok_or_else(|| {
+                let hint = did_you_mean(word, known.iter().map(|(_, name)| *name));
+                line.error(at, format!("unknown flag `{word}`{hint}"))
+            })?;
+            flags |= bit;
+            Ok(())
+        })?;
+        Ok(step::FallocateMode(flags))
+    }
+
+    fn default_value() -> Option<step::FallocateMode> {
+        Some(step::FallocateMode(0))
+    }
+
+    fn print(value: &step::FallocateMode, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = ' ';
+        for (bit, name) in step::FallocateMode::NAMES {
+            if value.0 & bit != 0 {
+                write!(f, "{before}{name}")?;
+                before = '|';
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,8 +7,8 @@ use std::fmt;
 
 use super::ParseError;
 use super::field::{
-    AtFlags, BufferSize, Count, Data, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OpenFlags, OptionalMode,
-    Parts, Path, Position, RenameFlags, Size, Slot, Whence, XattrFlags, XattrName, number,
+    AtFlags, BufferSize, Count, Data, Extent, FallocateMode, Field, Id, Lengths, Mode, NewTime, NodeType, Offset,
+    OpenFlags, OptionalMode, Parts, Path, Position, RenameFlags, Size, Slot, Whence, XattrFlags, XattrName, number,
 };
 use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
@@ -117,6 +117,7 @@ operations! {
     "getcwd" => Getcwd {},
     "copy_file_range" => CopyFileRange { from: Slot, from_at: Position, to: Slot, to_at: Position, len: Count },
     "sendfile" => Sendfile { to: Slot, from: Slot, from_at: Position, len: Count },
+    "fallocate" => Fallocate { slot: Slot, offset: Extent, len: Extent, mode: FallocateMode },
     "umask" => Umask { mode: Mode },
     "remount" => Remount {},
     "rotate" => Rotate {},

@@ -40,6 +40,8 @@ pub enum Deviation {
     RemovedLower,
     /// A directory that shows nothing is cleared of whiteouts when it is removed, which dates it.
     RemovedDir,
+    /// fallocate that is refused has cleared setuid and setgid.
+    FallocateRefused,
     /// Writing to a fifo does not date what lies in a layer.
     FifoDates,
     /// Copying up parts the names of what became a lower file.
@@ -68,6 +70,7 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
     (Deviation::CopyUpRemoved, "FIL-11", "what was removed while open is not copied up"),
     (Deviation::RemovedLower, "CUP-06", "a lower file that was removed while open keeps its link count"),
     (Deviation::RemovedDir, "RMV-07", "a removed directory was cleared of its whiteouts, which dates it"),
+    (Deviation::FallocateRefused, "FIL-10", "fallocate that the upper filesystem refuses clears setuid and setgid"),
     (Deviation::FifoDates, "FIL-14", "a fifo is the overlay's own: writing does not date what lies in a layer"),
     (Deviation::RotatedLinks, "CUP-14", "copying up parts the names of a file"),
     (Deviation::RotatedRoot, "LKP-05", "the root of a new upper layer has attributes of its own"),
@@ -155,7 +158,10 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
             escaped(model, name).or_else(|| removed(model.facts_of_slot(slot_of(on)?)?))
         }
         Op::GetXattr { name, .. } => escaped(model, name),
-        Op::Fchmod { slot, .. } => removed(model.facts_of_slot(*slot)?),
+        Op::Fallocate { mode, .. } if !model.disk.traits.fallocate.supports(mode.operation()) => {
+            Some((Deviation::FallocateRefused, Verdict::Stop))
+        }
+        Op::Fchmod { slot, .. } | Op::Flink { slot, .. } => removed(model.facts_of_slot(*slot)?),
         // Two times that stay as they are change nothing, and copy nothing up.
         Op::Utimens { atime: NewTime::Omit, mtime: NewTime::Omit, .. } => None,
         Op::Chown { on, .. } | Op::Utimens { on, .. } => removed(model.facts_of_slot(slot_of(on)?)?),
