@@ -34,6 +34,9 @@ fn trials() -> Vec<Trial> {
         ignorable("walkthrough/two_containers_and_a_commit", kernel(), two_containers_and_a_commit),
         ignorable("walkthrough/runs_in_an_archive", kernel(), walkthrough_in_an_archive),
         trial("walkthrough/hostile_archives_are_2", vec![], hostile_archives_are_2),
+        trial("explain/a_clause_with_a_minimal_case", vec![], explain_a_clause),
+        trial("explain/a_case_step_by_step", vec![], explain_a_case),
+        trial("explain/what_is_neither_is_2", vec![], explain_what_is_neither),
         trial("json/a_replay_ends_with_its_status", kernel(), a_replay_ends_with_its_status),
         trial("json/a_campaign_ends_with_its_summary", kernel(), a_campaign_ends_with_its_summary),
         trial("script/takes_one_case", vec![], script_takes_one_case),
@@ -289,6 +292,36 @@ fn hostile_archives_are_2() -> Result<()> {
         ensure!(ended.stderr.contains(why) && ended.stdout.is_empty(), "no '{why}' in {}", ended.stderr);
     }
     ovlcheck(&["walkthrough", "--lower", "/nowhere/x.tar"])?.expect(2)?;
+    Ok(())
+}
+
+fn explain_a_clause() -> Result<()> {
+    let ended = ovlcheck(&["explain", "RMV-02.whiteout"])?;
+    let out = &ended.expect(0)?.stdout;
+    for wanted in
+        ["RMV-02.whiteout  Removing a name", "level    contract", "source   ", "drawn and shrunk", ": whiteout 0000"]
+    {
+        ensure!(out.contains(wanted), "no '{wanted}' in\n{out}");
+    }
+    Ok(())
+}
+
+fn explain_a_case() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("x.case").display().to_string();
+    fs::write(&file, WHITEOUT)?;
+    let ended = ovlcheck(&["explain", &file])?;
+    let out = &ended.expect(0)?.stdout;
+    for wanted in ["before: f: file, from lower 1", "   + upper f: whiteout", "the upper layer at the end:"] {
+        ensure!(out.contains(wanted), "no '{wanted}' in\n{out}");
+    }
+    Ok(())
+}
+
+fn explain_what_is_neither() -> Result<()> {
+    let ended = ovlcheck(&["explain", "XYZ-99"])?;
+    ended.expect(2)?;
+    ensure!(ended.stderr.contains("neither a clause"), "{}", ended.stderr);
     Ok(())
 }
 

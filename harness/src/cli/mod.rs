@@ -3,6 +3,7 @@
 mod campaign;
 mod doctor;
 mod enumerate;
+mod explain;
 mod replay;
 mod resolve;
 mod selftest;
@@ -109,6 +110,9 @@ enum Command {
         #[arg(long)]
         rootless: bool,
     },
+    /// Explain a rule with a minimal case, or a case step by step.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArgs),
     /// Say what can be tested on this machine, and what to do about the rest.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::DoctorArgs),
@@ -194,6 +198,7 @@ pub fn main() -> ExitCode {
             say_raw!("{}", draw::<Model>(&Profile::new(privilege), &seed_for(seed, case)));
             HELD
         }
+        Command::Explain(args) => explain::explain(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Walkthrough(args) => walkthrough::walkthrough(&args),

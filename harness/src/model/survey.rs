@@ -46,6 +46,31 @@ impl Model {
         self.facts_of(walked.ok()?)
     }
 
+    /// Which layers serve a path, in words; the walk looks up what a call would look up.
+    pub(crate) fn served(&mut self, actor: Actor, path: &[u8]) -> String {
+        self.actor = actor;
+        let walked = self.walk(path, false);
+        self.actor = Actor::Root;
+        let id = match walked {
+            Ok(id) => id,
+            Err(errno) => return format!("not found ({errno})"),
+        };
+        let covered = self.lower_positive(id);
+        let Some(node) = self.cache.dentry(id).node else {
+            return "nothing".to_owned();
+        };
+        let node = self.cache.node(node);
+        let lowers: Vec<String> = node.lowers.iter().map(|(layer, _)| format!("lower {}", layer + 1)).collect();
+        let kind = format!("{:?}", node.kind).to_lowercase();
+        match (node.upper.is_some(), lowers.is_empty(), node.kind) {
+            (true, false, Kind::Dir) => format!("{kind}, merged from upper and {}", lowers.join(", ")),
+            (true, _, _) if covered => format!("{kind}, from upper, over what is lower"),
+            (true, _, _) => format!("{kind}, from upper"),
+            (false, _, Kind::Dir) if lowers.len() > 1 => format!("{kind}, merged from {}", lowers.join(", ")),
+            (false, _, _) => format!("{kind}, from {}", lowers.first().map_or("nowhere", String::as_str)),
+        }
+    }
+
     /// What a descriptor refers to.
     pub(crate) fn facts_of_slot(&mut self, slot: Slot) -> Option<Facts> {
         let dentry = self.slots.get(usize::from(slot))?.as_ref()?.borrow().dentry;

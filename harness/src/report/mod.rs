@@ -2,6 +2,7 @@
 
 mod coverage;
 mod doctor;
+mod explain;
 mod finding;
 mod junit;
 mod machine;
@@ -14,6 +15,7 @@ mod walkthrough;
 
 pub use coverage::{coverage, enumerated};
 pub use doctor::doctor;
+pub use explain::{clause, explained, upper_after};
 pub use finding::{finding, short};
 pub use junit::{JunitResult, JunitTest, failed, junit, junit_tests};
 pub use machine::{JSON_VERSION, json_begin, json_case, json_finding, json_progress, json_replayed, json_summary};

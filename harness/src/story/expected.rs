@@ -19,8 +19,7 @@ const READ_LIMIT: usize = 16 << 20;
 
 /// What must happen, by the model; with a `fault`, by one that is wrong in that clause.
 pub fn expected(case: &Case, environment: &Environment, fault: Option<Clause>) -> Story {
-    let context = Context::of(environment);
-    let mut teller = Teller { overlay: context.view == View::Overlay, model: Model::new(case, context, fault) };
+    let mut teller = Teller::new(case, environment, fault);
     let mut story = Story { refused: teller.model.mounts.err(), ..Story::default() };
     if story.refused.is_some() {
         return story;
@@ -47,20 +46,49 @@ pub fn expected(case: &Case, environment: &Environment, fault: Option<Clause>) -
 
 /// What of each node is told besides its attributes.
 #[derive(Clone, Copy)]
-struct Detail {
+pub(super) struct Detail {
     xattrs: bool,
     content: bool,
 }
 
-const ALL: Detail = Detail { xattrs: true, content: true };
+pub(super) const ALL: Detail = Detail { xattrs: true, content: true };
 
-struct Teller {
-    model: Model,
+pub(super) struct Teller {
+    pub(super) model: Model,
     overlay: bool,
 }
 
 impl Teller {
-    fn chapter(&mut self, step: &Step) -> Chapter {
+    pub(super) fn new(case: &Case, environment: &Environment, fault: Option<Clause>) -> Teller {
+        let context = Context::of(environment);
+        Teller { overlay: context.view == View::Overlay, model: Model::new(case, context, fault) }
+    }
+
+    /// All of the upper layer.
+    pub(super) fn upper_lines(&self, detail: Detail) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if self.overlay {
+            self.upper(self.model.upper, Bytes::default(), detail, &mut lines);
+        }
+        lines
+    }
+
+    /// Where each path of a step is found, by what the step would look up.
+    pub(super) fn found(&mut self, step: &Step) -> Vec<String> {
+        let paths: Vec<Bytes> = step.op.paths().into_iter().flatten().cloned().collect();
+        let mut found = Vec::new();
+        for path in &paths {
+            let clean = footprint_of(path);
+            let served = self.model.served(step.actor, path);
+            let upper = self.overlay.then(|| self.model.disk_at(self.model.upper, &clean).ok()).flatten();
+            let whiteout = upper.is_some_and(|ino| self.model.disk[ino].is_char_whiteout());
+            let served = if whiteout { "nothing, by a whiteout in the upper layer".to_owned() } else { served };
+            found.push(format!("{path}: {served}"));
+        }
+        found
+    }
+
+    pub(super) fn chapter(&mut self, step: &Step) -> Chapter {
         let predicted = self.model.act(step);
         let outcome = self.outcome(&predicted);
         let mut fired: Vec<Clause> = Vec::new();

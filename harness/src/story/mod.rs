@@ -6,6 +6,7 @@
 //! are left out. So two runs of a case tell the same story, on every machine.
 
 mod expected;
+mod explained;
 mod seen;
 mod words;
 
@@ -16,6 +17,7 @@ use crate::step::Op;
 use crate::trace::Side;
 
 pub use expected::expected;
+pub use explained::{Explained, explained};
 pub use seen::seen;
 
 /// The story of a case.
