@@ -35,7 +35,7 @@ pub struct Coverage {
     pub still: usize,
     /// Transitions that are another one's image when names are exchanged, and not run.
     pub symmetric: usize,
-    /// Transitions that lead to a state which is continued elsewhere.
+    /// Transitions, of those that are not the last step, that lead to a state which is continued elsewhere.
     pub merged: usize,
     /// Transitions after which no rule says what is seen, and nothing is continued.
     pub lost: usize,
@@ -126,6 +126,8 @@ impl Plan {
             }
             if after.adrift {
                 self.coverage.lost += 1;
+            } else if from.steps.len() + 1 == self.coverage.length {
+                // Nothing follows the last step, so where it leads does not matter.
             } else if known.insert(smallest(&after)) {
                 next.push(Representative { layers: from.layers, steps: steps.clone() });
             } else {

@@ -25,7 +25,11 @@ fn write_coverage(out: &mut String, plan: &Plan) -> std::fmt::Result {
     let states: Vec<String> = c.states.iter().enumerate().map(|(n, s)| format!("{s} after {n}")).collect();
     writeln!(out, "  states       {}; every sequence leads through states equal to these", states.join(", "))?;
     writeln!(out, "  transitions  {} run in {} cases: each step from each state", c.transitions, c.cases)?;
-    writeln!(out, "               {} leave the state as it is, {} lead to one already met", c.still, c.merged)?;
+    writeln!(
+        out,
+        "               {} leave the state as it is; before the last step {} lead to one already met",
+        c.still, c.merged
+    )?;
     writeln!(out, "  not run      {} that another one becomes when names are exchanged", c.symmetric)?;
     if c.lost > 0 {
         writeln!(out, "  not followed {} after which no rule says what is seen", c.lost)?;
