@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Trial};
 use ovlcheck::exec::{TargetSpec, worker_entry};
 use ovlcheck::trace::Privilege;
@@ -33,6 +33,7 @@ fn trials() -> Vec<Trial> {
         trial("a_disk_in_a_user_namespace_is_3", vec![Need::Rootless], a_disk_in_a_user_namespace_is_3),
         trial("a_campaign_that_holds_is_0", kernel(), a_campaign_that_holds_is_0),
         trial("a_case_that_holds_is_0_and_a_wrong_one_1", kernel(), a_case_that_holds_is_0_and_a_wrong_one_1),
+        trial("a_level_leaves_out_what_it_does_not_demand", kernel(), a_level_leaves_out_what_it_does_not_demand),
         trial("a_fault_that_survives_is_4", kernel(), a_fault_that_survives_is_4),
         trial("an_option_of_ours_in_a_case_is_2", kernel(), an_option_of_ours_in_a_case_is_2),
         trial("layers_are_resolved", vec![], layers_are_resolved),
@@ -206,6 +207,19 @@ fn a_case_that_holds_is_0_and_a_wrong_one_1() -> Result<()> {
 fn a_fault_that_survives_is_4() -> Result<()> {
     let ended = ovlcheck(&["self-test", "--rootless", "--cases", "1", "--seed", "1"])?;
     ended.expect(4)?;
+    Ok(())
+}
+
+/// What a merged directory's link count is, is for Linux to say; where a copy came from, for the format.
+fn a_level_leaves_out_what_it_does_not_demand() -> Result<()> {
+    let (_dir, path) = file("lower\n  file d/f\nsteps\n  chmod d 0700\n")?;
+    let table = [("NLK-01.merged", [0, 0, 1]), ("CUP-14.dir", [0, 1, 1]), ("CUP-09.attributes", [1, 1, 1])];
+    for (clause, statuses) in table {
+        for (level, status) in ["contract", "format", "linux"].iter().zip(statuses) {
+            let arguments = ["replay", "--rootless", "--level", level, "--fault", clause, &path];
+            ovlcheck(&arguments)?.expect(status).with_context(|| format!("{clause} at {level}"))?;
+        }
+    }
     Ok(())
 }
 

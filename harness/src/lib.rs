@@ -32,6 +32,7 @@ pub mod enumerate;
 pub mod errno;
 pub mod exec;
 pub mod generate;
+pub mod level;
 pub mod model;
 pub mod report;
 pub mod resolve;

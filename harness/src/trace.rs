@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bytes::Bytes;
 use crate::errno::Errno;
+use crate::level::Level;
 
 /// A point in time as the kernel reports it: seconds and nanoseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,6 +106,9 @@ pub struct Environment {
     pub privilege: Privilege,
     /// Name of the target.
     pub target: String,
+    /// What the target claims to be, and is judged as.
+    #[serde(default)]
+    pub level: Level,
     /// `uname -r`.
     pub kernel: String,
     /// Name of the layers' filesystem.

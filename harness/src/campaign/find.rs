@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::case::Case;
 use crate::check::{Divergence, Mirror, Oracle, Place, Transparency, judge, transparency};
 use crate::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
+use crate::level::Level;
 use crate::model::Clause;
 use crate::shrink::{Budget, CaseTree, shrink_from};
 use crate::trace::Trace;
@@ -50,10 +51,11 @@ pub fn entries(case: &Case) -> usize {
 const REPEATS: usize = 2;
 
 /// Starts the worker that runs the plain counterparts of another's cases; `None` where that one has no
-/// overlay either.
+/// overlay either, or claims less than to be like a filesystem of Linux.
 pub fn start_mirror(worker: &WorkerConfig) -> Result<Option<Executor>, ExecError> {
     match worker.target {
         TargetSpec::Plain => Ok(None),
+        _ if worker.level < Level::Linux => Ok(None),
         _ => Executor::start(WorkerConfig { target: TargetSpec::Plain, ..worker.clone() }).map(Some),
     }
 }

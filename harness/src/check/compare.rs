@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use crate::bytes::Bytes;
+use crate::level::Level;
 use crate::model::disk::{Body, Disk, Ino, XattrValue};
 use crate::model::look::Look;
 use crate::model::value::{Bindings, Spans, Stamp};
@@ -30,6 +31,9 @@ impl Diff {
 pub(super) struct Known {
     pub spans: Spans,
     pub bindings: Bindings,
+    /// What the target claims to be. Below Linux's own level inode and device numbers, links of directories,
+    /// times of access and change, and which error it is are its own business.
+    pub level: Level,
     /// No overlay: private xattrs are ordinary ones.
     pub plain: bool,
     /// Inodes that open descriptors keep in being.
@@ -60,6 +64,9 @@ impl Known {
     /// Compares an inode number. A filesystem that uses numbers again may give that of an inode that has
     /// no name any more and that no descriptor holds.
     pub(super) fn number(&mut self, disk: &Disk, ino: Ino, seen: u64) -> Result<(), Diff> {
+        if self.level < Level::Linux {
+            return Ok(());
+        }
         if disk.traits.reuses_numbers {
             if let Some(former) = self.bindings.holder(seen).filter(|&former| former != ino) {
                 if disk[former].nlink == 0 && !self.held.contains(&former) {
@@ -94,7 +101,8 @@ impl Known {
                 format!("{}:{}", seen.uid, seen.gid),
             ));
         }
-        if look.nlink != seen.nlink {
+        let linux = self.level == Level::Linux;
+        if look.nlink != seen.nlink && (linux || merged && kind != Kind::Dir) {
             return Err(Diff::new("nlink", look.nlink, seen.nlink));
         }
         let (size, rdev) = match &inode.body {
@@ -115,15 +123,17 @@ impl Known {
             ));
         }
         self.number(disk, look.number, seen.ino)?;
-        if merged && *self.merged_dev.get_or_insert(seen.dev) != seen.dev {
+        if linux && merged && *self.merged_dev.get_or_insert(seen.dev) != seen.dev {
             let (major, minor) = self.merged_dev.unwrap_or_default();
             let seen = format!("{}:{}", seen.dev.0, seen.dev.1);
             return Err(Diff::new("dev", format!("{major}:{minor}, as everything here"), seen));
         }
         let (mtime, atime, ctime) = (inode.mtime, inode.atime, inode.ctime);
         self.stamp(look.attributes, "mtime", mtime, seen.mtime);
-        self.stamp(look.attributes, "atime", atime, seen.atime);
-        self.stamp(look.attributes, "ctime", ctime, seen.ctime);
+        if linux {
+            self.stamp(look.attributes, "atime", atime, seen.atime);
+            self.stamp(look.attributes, "ctime", ctime, seen.ctime);
+        }
         Ok(())
     }
 

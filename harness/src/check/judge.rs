@@ -6,6 +6,7 @@ use super::layers;
 use super::trees::{self, Late, TreeDiff};
 use crate::bytes::Bytes;
 use crate::case::Case;
+use crate::level::Level;
 use crate::model::look::Look;
 use crate::model::{Clause, Context, Model, Predicted, View};
 use crate::step::Op;
@@ -16,6 +17,8 @@ use crate::trace::{DirEntry, End, Footprint, Observation, Outcome, Side, Span, S
 pub struct Judgement {
     /// The first difference, if there is one.
     pub divergence: Option<Divergence>,
+    /// The case was judged up to a difference from what a higher level than the target's demands.
+    pub beyond: bool,
     /// How many steps were compared in full.
     pub checked: usize,
     /// How many of them changed the upper layer or the work directory.
@@ -29,20 +32,26 @@ pub struct Judgement {
 /// Judges a trace of `case`. With a `fault`, the model is wrong in that one clause.
 pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
     let context = Context::of(&trace.environment);
-    let mut known = Known { plain: context.view == View::Plain, ..Known::default() };
+    let level = trace.environment.level;
+    let mut known = Known { level, plain: context.view == View::Plain, ..Known::default() };
     known.spans.push(trace.setup);
     known.spans.push(trace.mounted);
     let mut judge =
         Judge { model: Model::new(case, context, fault), known, case, trace, checked: 0, changed: 0, late_at: None };
     let mut divergence = judge.run().err().map(|d| *d);
+    // What only a higher level demands is no finding; nor is what comes of it.
+    let beyond = divergence.as_ref().and_then(|d| d.rule).is_some_and(|rule| rule.level() > level);
+    if beyond {
+        divergence = None;
+    }
     let (mut resolved, checked, changed) = (0, judge.checked, judge.changed);
     // What a view shows after the upper changed behind the overlay's back is nobody's rule, and with a
     // fault the model alone is on trial.
-    if divergence.is_none() && fault.is_none() {
+    if divergence.is_none() && fault.is_none() && !beyond && level >= Level::Format {
         let until = if judge.model.adrift || judge.model.undecided { checked } else { usize::MAX };
         (resolved, divergence) = layers::check(case, trace, until);
     }
-    Judgement { divergence, checked, changed, resolved, fired: judge.model.rules.fired().to_vec() }
+    Judgement { divergence, beyond, checked, changed, resolved, fired: judge.model.rules.fired().to_vec() }
 }
 
 struct Judge<'a> {
@@ -146,6 +155,9 @@ impl Judge<'_> {
             // What follows a merged look on the upper side is the path's directory, opened as one.
             let directory = after_merged && footprint.side == Side::Upper;
             after_merged = footprint.side == Side::Merged && !footprint.path.is_empty();
+            if footprint.side == Side::Upper && self.known.level < Level::Format {
+                continue;
+            }
             self.footprint(place, footprint, directory)?;
             self.note_late(Oracle::Footprint(footprint.side), &footprint.path);
         }
@@ -176,7 +188,7 @@ impl Judge<'_> {
         let value = match (predicted, seen) {
             (Ok(Predicted::Unspecified), _) => return Ok(()),
             (Ok(value), Outcome::Ok(seen)) => (value, seen),
-            (Err(e), Outcome::Err(seen)) if e == seen => return Ok(()),
+            (Err(e), Outcome::Err(seen)) if e == seen || self.known.level < Level::Linux => return Ok(()),
             (Err(e), Outcome::Err(seen)) => return Err(Diff::new("errno", e, seen)),
             (Err(e), Outcome::Ok(_)) => return Err(Diff::new("errno", e, "success")),
             (Ok(_), Outcome::Err(seen)) => return Err(Diff::new("errno", "success", seen)),
@@ -247,7 +259,7 @@ impl Judge<'_> {
                 Ok(()) => return Ok(()),
                 Err(diff) => diff,
             },
-            (Err(e), Err(seen)) if e == *seen => return Ok(()),
+            (Err(e), Err(seen)) if e == *seen || self.known.level < Level::Linux => return Ok(()),
             (Err(e), Err(seen)) => Diff::new("errno", e, seen),
             (Err(e), Ok(seen)) => Diff::new("presence", e, describe(seen)),
             (Ok(look), Err(seen)) => {
@@ -267,9 +279,10 @@ impl Judge<'_> {
         let overlay = model.context.view == View::Overlay;
         let found = match trees::merged(model, known, &mut late, &observation.merged) {
             Err(diff) => Some((Side::Merged, diff)),
-            Ok(()) if !overlay => None,
+            Ok(()) if !overlay || known.level < Level::Format => None,
             Ok(()) => match trees::upper(model, known, &mut late, &observation.upper) {
                 Err(diff) => Some((Side::Upper, diff)),
+                Ok(()) if known.level < Level::Linux => None,
                 Ok(()) => trees::work(model, known, &observation.work).err().map(|diff| (Side::Work, diff)),
             },
         };

@@ -68,7 +68,9 @@ pub(super) struct RunArgs {
 impl Default for RunArgs {
     fn default() -> Self {
         let filesystem = Filesystem::default().name().to_owned();
-        let worker = WorkerArgs { rootless: false, target_command: None, plain: false, filesystem };
+        let target = "kernel".to_owned();
+        let worker =
+            WorkerArgs { rootless: false, target, level: None, target_command: None, plain: false, filesystem };
         RunArgs {
             seed: None,
             cases: None,

@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exec::{ExecError, TargetSpec, WorkerConfig};
 use crate::generate::{Profile, draw, seed_for};
+use crate::level::Level;
 use crate::model::Model;
 use crate::report;
 use crate::trace::{Filesystem, Privilege};
@@ -136,12 +137,21 @@ struct WorkerArgs {
     /// Run in a user namespace with `userxattr` although this is root.
     #[arg(long)]
     rootless: bool,
+    /// What to test. A program that mounts must be installed: `apt-get install fuse-overlayfs`.
+    #[arg(long, value_name = "NAME", default_value = "kernel",
+          value_parser = clap::builder::PossibleValuesParser::new(NAMED.map(|n| n.0)))]
+    target: String,
+    /// Judge the target as what it claims to be: contract (what is seen through the mount), format (what lies
+    /// in the upper layer, too) or linux (all that Linux does). The default is that of the target.
+    #[arg(long, value_name = "LEVEL",
+          value_parser = clap::builder::PossibleValuesParser::new(Level::ALL.map(Level::name)))]
+    level: Option<String>,
     /// Test this program instead of the kernel: a command line with {lowerdir}, {upperdir}, {workdir}
     /// and {merged}, split at blanks and run without a shell.
-    #[arg(long, value_name = "TEMPLATE")]
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "target")]
     target_command: Option<String>,
     /// Test a plain directory without any overlay: validates the model's lower half.
-    #[arg(long, conflicts_with = "target_command")]
+    #[arg(long, conflicts_with_all = ["target", "target_command"])]
     plain: bool,
     /// Put the layers on this filesystem, on a disk in memory made with the distribution's tools. Needs root.
     #[arg(long = "fs", value_name = "FILESYSTEM", default_value = "tmpfs",
@@ -149,17 +159,32 @@ struct WorkerArgs {
     filesystem: String,
 }
 
+/// The targets with a name: their command line, if they are programs, and what they claim to be.
+const NAMED: [(&str, Option<&str>, Level); 3] = [
+    ("kernel", None, Level::Linux),
+    ("plain", None, Level::Linux),
+    (
+        "fuse-overlayfs",
+        Some("fuse-overlayfs -o lowerdir={lowerdir},upperdir={upperdir},workdir={workdir} {merged}"),
+        Level::Contract,
+    ),
+];
+
 impl WorkerArgs {
     fn config(&self) -> WorkerConfig {
         let root = rustix::process::geteuid().is_root();
         let privilege = if root && !self.rootless { Privilege::Root } else { Privilege::Rootless };
-        let target = match &self.target_command {
-            Some(template) => TargetSpec::Command(template.clone()),
-            None if self.plain => TargetSpec::Plain,
-            None => TargetSpec::Kernel,
+        let named = NAMED.iter().find(|n| n.0 == self.target).unwrap_or(&NAMED[0]);
+        let (target, claimed) = match (&self.target_command, named) {
+            (Some(template), _) => (TargetSpec::Command(template.clone()), Level::Linux),
+            _ if self.plain => (TargetSpec::Plain, Level::Linux),
+            (None, ("plain", ..)) => (TargetSpec::Plain, Level::Linux),
+            (None, (_, Some(template), level)) => (TargetSpec::Command((*template).to_owned()), *level),
+            (None, _) => (TargetSpec::Kernel, Level::Linux),
         };
+        let level = self.level.as_ref().and_then(|name| name.parse().ok()).unwrap_or(claimed);
         let filesystem = Filesystem::named(&self.filesystem).unwrap_or_default();
-        WorkerConfig { filesystem, ..WorkerConfig::new(privilege, target) }
+        WorkerConfig { filesystem, level, ..WorkerConfig::new(privilege, target) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::level::Level;
 use crate::trace::{Filesystem, Privilege};
 
 /// How a worker runs its cases.
@@ -13,6 +14,8 @@ pub struct WorkerConfig {
     pub privilege: Privilege,
     /// What is mounted.
     pub target: TargetSpec,
+    /// What the target claims to be.
+    pub level: Level,
     /// What the layers lie on.
     pub filesystem: Filesystem,
     /// How long one step, the making of the layers, a mount or a look at the trees may take.
@@ -29,6 +32,7 @@ impl WorkerConfig {
         WorkerConfig {
             privilege,
             target,
+            level: Level::default(),
             filesystem: Filesystem::default(),
             step_deadline: Duration::from_secs(5),
             case_deadline: Duration::from_secs(30),

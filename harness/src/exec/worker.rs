@@ -204,6 +204,7 @@ fn environment(config: &WorkerConfig) -> Environment {
     Environment {
         privilege: config.privilege,
         target: config.target.name().to_owned(),
+        level: config.level,
         kernel: text("/proc/sys/kernel/osrelease".as_ref()).unwrap_or_default(),
         filesystem: config.filesystem.name().to_owned(),
         module,

@@ -8,26 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Whom a clause binds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// Any overlay implementation: what the merged view shows, and that lower layers never change.
-    Contract,
-    /// The on-disk form that lets another implementation mount the layers later.
-    Format,
-    /// Linux's own implementation: precedence of errors, inode numbers, time stamps of its work.
-    Linux,
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Level::Contract => "contract",
-            Level::Format => "format",
-            Level::Linux => "linux",
-        })
-    }
-}
+pub use crate::level::Level;
 
 macro_rules! clauses {
     ($($(#[$doc:meta])* $name:ident = $id:literal, $level:ident, $text:literal, $source:literal;)*) => {

@@ -91,12 +91,14 @@ pub(crate) fn looks_at_all(op: &Op) -> bool {
 mod tests {
     use super::*;
     use crate::case::text;
+    use crate::level::Level;
     use crate::trace::{Environment, Privilege};
 
     fn environment() -> Environment {
         Environment {
             privilege: Privilege::Root,
             target: "kernel".into(),
+            level: Level::Linux,
             kernel: "6.12.0".into(),
             filesystem: "tmpfs".into(),
             module: Vec::new(),
