@@ -8,7 +8,7 @@ use crate::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
 use crate::level::Level;
 use crate::model::Clause;
 use crate::shrink::{Budget, CaseTree, shrink_from};
-use crate::trace::Trace;
+use crate::trace::{Filesystem, Trace};
 
 /// A divergence with its smallest case.
 #[derive(Clone, Debug)]
@@ -51,11 +51,12 @@ pub fn entries(case: &Case) -> usize {
 const REPEATS: usize = 2;
 
 /// Starts the worker that runs the plain counterparts of another's cases; `None` where that one has no
-/// overlay either, or claims less than to be like a filesystem of Linux.
+/// overlay either, claims less than to be like a filesystem of Linux, or has its layers on a filesystem that
+/// does things its own way: then that shows in what is merged, or does not, as the overlay has it.
 pub fn start_mirror(worker: &WorkerConfig) -> Result<Option<Executor>, ExecError> {
     match worker.target {
         TargetSpec::Plain => Ok(None),
-        _ if worker.level < Level::Linux => Ok(None),
+        _ if worker.level < Level::Linux || worker.filesystem != Filesystem::Tmpfs => Ok(None),
         _ => Executor::start(WorkerConfig { target: TargetSpec::Plain, ..worker.clone() }).map(Some),
     }
 }

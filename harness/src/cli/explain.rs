@@ -100,6 +100,7 @@ fn environment(privilege: Privilege) -> Environment {
     Environment {
         privilege,
         target: "kernel".into(),
+        level: Level::Linux,
         kernel: kernel.trim().to_owned(),
         filesystem: "tmpfs".into(),
         module: Vec::new(),
