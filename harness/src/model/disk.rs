@@ -556,7 +556,7 @@ impl Disk {
 
     /// Gives storage to the block in which a file ends, before the file gets longer, where its filesystem
     /// does so.
-    fn fill_last_block(&mut self, ino: Ino, size: usize) {
+    pub(super) fn fill_last_block(&mut self, ino: Ino, size: usize) {
         if self.traits.fills_last_block && !size.is_multiple_of(PAGE) {
             self.store(ino, size - 1, size);
         }

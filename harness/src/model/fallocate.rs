@@ -40,9 +40,12 @@ impl Model {
         // The overlay takes setuid away before it asks; a filesystem does so once it knows the mode, and dates.
         self.copy_attr(file.dentry);
         let overlay = self.context.view == View::Overlay;
-        // Where there is nothing to take away, Btrfs does nothing at all.
+        // Where there is nothing to take away, Btrfs does nothing at all; but it looks only as far as whole blocks
+        // of the length go from the block of the start (`find_first_non_hole`).
+        let looked = range.0 / PAGE * PAGE + (len as usize).div_ceil(PAGE) * PAGE;
         let nothing = mode.operation() == libc::FALLOC_FL_PUNCH_HOLE
             && !self.disk.traits.punching_dates_holes
+            && looked >= range.1
             && !self.disk.has_storage(ino, range);
         if supported && (overlay || !nothing) || overlay && self.rules.holds(Clause::FalRefused) {
             self.drop_suid(file.dentry, true);
@@ -87,13 +90,17 @@ impl Model {
             libc::FALLOC_FL_COLLAPSE_RANGE => self.disk.take_out(ino, start, end),
             libc::FALLOC_FL_INSERT_RANGE => self.disk.put_in(ino, start, end),
             operation => {
+                let grows = !mode.keeps_size() && end > size && self.rules.holds(Clause::FalAllocate);
+                if grows {
+                    self.disk.fill_last_block(ino, size);
+                }
                 if operation == libc::FALLOC_FL_ZERO_RANGE {
                     self.disk.clear_range(ino, start, end.min(size));
                     self.disk.drop_pages(ino, start.div_ceil(PAGE), end / PAGE);
                 }
                 self.disk.reserve(ino, start / PAGE, end.div_ceil(PAGE));
-                if !mode.keeps_size() && end > size && self.rules.holds(Clause::FalAllocate) {
-                    self.disk.resize(ino, end as u64, 0);
+                if grows {
+                    self.disk.change_bytes(ino, |data| data.resize(end, 0));
                 }
             }
         }

@@ -121,7 +121,7 @@ impl Model {
                     Err(errno) => {
                         failed = true;
                         // Which of two names that lead to one directory fails depends on their order on disk.
-                        self.undecided |= errno == Errno::ESTALE;
+                        self.undecided |= errno == Errno::ESTALE || !self.disk.traits.lists_dots_first;
                         self.rules.holds(Clause::DirFailedLookup)
                     }
                 };

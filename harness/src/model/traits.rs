@@ -75,6 +75,9 @@ pub struct Traits {
     /// A directory that is listed to its end is left at the largest position there is, where reading
     /// even one byte is EINVAL (`ext4_get_htree_eof`, `btrfs_real_readdir`; `rw_verify_area`).
     pub ends_far: bool,
+    /// A directory lists `.` and `..` before its names, so that a first call of getdents64 always has something
+    /// (ext4 lists all by hash: `call_filldir`).
+    pub lists_dots_first: bool,
     /// An open directory lists no name that came after it was opened or positioned
     /// (`btrfs_opendir`, `btrfs_dir_llseek`).
     pub lists_as_opened: bool,
@@ -104,12 +107,14 @@ impl Traits {
             seeks_by_cache: false,
             refuses_negative_seek: true,
             ends_far: false,
+            lists_dots_first: true,
             lists_as_opened: false,
             hides_trusted: true,
         };
         match filesystem {
             Filesystem::Tmpfs => tmpfs,
             Filesystem::Ext4 => Traits {
+                lists_dots_first: false,
                 fallocate: Fallocate { zeroes: true, shifts: true },
                 seeks_by_cache: true,
                 magic: 0xef53,
