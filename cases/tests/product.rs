@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -37,6 +38,9 @@ fn trials() -> Vec<Trial> {
         trial("explain/a_clause_with_a_minimal_case", vec![], explain_a_clause),
         trial("explain/a_case_step_by_step", vec![], explain_a_case),
         trial("explain/what_is_neither_is_2", vec![], explain_what_is_neither),
+        trial("docs/commands_do_what_they_say", docs_kernel(), docs_commands_do_what_they_say),
+        trial("bad_input/each_has_its_status_and_message", vec![], bad_inputs),
+        trial("bad_input/a_command_that_exits_is_1", vec![Need::Rootless], a_command_that_exits_is_1),
         trial("json/a_replay_ends_with_its_status", kernel(), a_replay_ends_with_its_status),
         trial("json/a_campaign_ends_with_its_summary", kernel(), a_campaign_ends_with_its_summary),
         trial("script/takes_one_case", vec![], script_takes_one_case),
@@ -322,6 +326,82 @@ fn explain_what_is_neither() -> Result<()> {
     let ended = ovlcheck(&["explain", "XYZ-99"])?;
     ended.expect(2)?;
     ensure!(ended.stderr.contains("neither a clause"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// The guides speak of root; who is not cannot follow them.
+fn docs_kernel() -> Vec<Need> {
+    Need::of(Privilege::Root, &TargetSpec::Kernel)
+}
+
+/// The commands of the guides (lines that begin with `# ovlcheck` in a console block), run one after the other
+/// on the guide's own case. A fault must diverge, all else must hold.
+fn docs_commands_do_what_they_say() -> Result<()> {
+    let guides = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let mut ran = 0;
+    for name in ["reading-a-report.md", "cases.md", "extending.md"] {
+        let text = fs::read_to_string(guides.join(name)).with_context(|| name.to_owned())?;
+        let block = |kind: &str| -> Vec<&str> {
+            let fence = format!("```{kind}\n");
+            text.split(fence.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+        };
+        let dir = tempfile::tempdir()?;
+        let case = dir.path().join("x.case").display().to_string();
+        fs::write(&case, block("case").first().copied().unwrap_or(WHITEOUT))?;
+        let script = dir.path().join("x.sh").display().to_string();
+        for line in block("console").iter().flat_map(|b| b.lines()) {
+            let command = line.strip_prefix("# ovlcheck ").with_context(|| format!("{name}: {line}"))?;
+            let words: Vec<&str> = command
+                .split_whitespace()
+                .map(|w| match w {
+                    "x.case" => case.as_str(),
+                    "x.sh" => script.as_str(),
+                    w => w,
+                })
+                .collect();
+            let wanted = i32::from(words.contains(&"--fault"));
+            ovlcheck(&words)?.expect(wanted).with_context(|| format!("{name}: {line}"))?;
+            ran += 1;
+        }
+    }
+    ensure!(ran >= 6, "only {ran} commands were found");
+    Ok(())
+}
+
+/// Bad inputs: each with its exit status and what the message must name. That nothing is left is checked of
+/// every program that a test runs.
+fn bad_inputs() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (broken, empty, archive) = (path("broken.case"), path("empty.case"), path("escape.tar"));
+    fs::write(&broken, "lower\n  dir d\nsteps\n  frobnicate d\n")?;
+    fs::write(&empty, "")?;
+    fs::write(&archive, tar_of(b'0', "../escape", ""))?;
+    let inputs: [(&[&str], i32, &str); 8] = [
+        (&["replay", &broken], 2, "broken.case:4:3"),
+        (&["replay", &empty], 2, "empty.case"),
+        (&["rules", "XYZ"], 2, "XYZ"),
+        (&["replay", "--fault", "XYZ-99.nothing", &broken], 2, "XYZ-99.nothing"),
+        (&["run", "--frobnicate"], 2, "--frobnicate"),
+        (&["walkthrough", "--lower", &archive], 2, "'..'"),
+        (&["run", "--cases", "1", "--keep", "/proc/self/found"], 3, "/proc/self/found"),
+        (&["doctor", "--dir", "/proc"], 3, "/proc"),
+    ];
+    for (arguments, status, named) in inputs {
+        let ended = ovlcheck(arguments)?;
+        ended.expect(status).with_context(|| format!("{arguments:?}"))?;
+        ensure!(ended.stderr.contains(named), "{arguments:?}: no '{named}' in {}", ended.stderr);
+    }
+    Ok(())
+}
+
+fn a_command_that_exits_is_1() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let case = dir.path().join("x.case").display().to_string();
+    fs::write(&case, WHITEOUT)?;
+    let target = "/bin/false {lowerdir} {upperdir} {workdir} {merged}";
+    let ended = ovlcheck(&["replay", "--rootless", "--target-command", target, &case])?;
+    ensure!(ended.expect(1)?.stdout.contains("exit status: 1"), "{}", ended.stdout);
     Ok(())
 }
 
