@@ -50,7 +50,12 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
         true => 35,
         false => 10,
     };
-    if follows && profile.options.len() > 1 && dice.percent(20) {
+    // A directory marked for xattr whiteouts looks every entry up to list it.
+    let looks_up = |n: &Node| n.xattrs.iter().any(|x| x.0.as_slice() == b"@opaque" && x.1.as_slice() == b"x");
+    let marked = trees.iter().any(|t| t.values().any(looks_up));
+    if marked {
+        // What cannot be looked up would be left out of its listing.
+    } else if follows && profile.options.len() > 1 && dice.percent(20) {
         redirect(&mut trees, upper_empty, dice);
     } else if profile.options.len() > 1 && dice.percent(hand_made) {
         made_by_hand(&mut trees, upper_empty, dice);

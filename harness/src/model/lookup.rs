@@ -392,6 +392,8 @@ impl Model {
         // One directory by two names, which redirects made by hand can do: the kernel moves it from one to
         // the other as it is looked up (`d_splice_alias`).
         self.undecided |= node.kind == Kind::Dir && self.cache.has_name(found);
+        // Nor is there a rule for a file that was copied up by one name and is found below by another.
+        self.undecided |= node.kind != Kind::Dir && upper.is_none() && node.upper.is_some() && !node.indexed;
         Ok(())
     }
 

@@ -110,7 +110,7 @@ impl Model {
     /// Emits a snapshot from its start (`ovl_iterate`), and tells whether a lookup of an entry failed: that
     /// ends one call of getdents64, and the entry is left out of the next (DIR-12).
     pub(super) fn emit(&mut self, id: DentryId, snapshot: &RefCell<Snapshot>) -> (Listing, bool) {
-        let mut failed = false;
+        let mut failed = 0;
         let mut entries = std::mem::take(&mut snapshot.borrow_mut().entries);
         let mut listing = Vec::with_capacity(entries.len());
         for entry in &mut entries {
@@ -119,7 +119,7 @@ impl Model {
                 entry.hidden = match self.lookup(id, &entry.name) {
                     Ok(child) => self.is_negative(child),
                     Err(errno) => {
-                        failed = true;
+                        failed += 1;
                         // Which of two names that lead to one directory fails depends on their order on disk.
                         self.undecided |= errno == Errno::ESTALE || !self.disk.traits.lists_dots_first;
                         self.rules.holds(Clause::DirFailedLookup)
@@ -132,7 +132,9 @@ impl Model {
             }
         }
         snapshot.borrow_mut().entries = entries;
-        (listing, failed)
+        // The second ends a call in which nothing else may have been listed.
+        self.undecided |= failed > 1;
+        (listing, failed > 0)
     }
 
     /// The inode behind `d_ino` of an upper entry in an impure directory: it is looked up for that.

@@ -157,6 +157,8 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         Op::SetXattr { name, on, .. } | Op::RemoveXattr { name, on } => {
             escaped(model, name).or_else(|| removed(model.facts_of_slot(slot_of(on)?)?))
         }
+        // It counts names that are not shown, too.
+        Op::Flink { slot, .. } if model.facts_of_slot(*slot)?.removed => Some((Deviation::RemovedLower, Verdict::Stop)),
         Op::GetXattr { name, .. } => escaped(model, name),
         Op::Fallocate { mode, .. } if !model.disk.traits.fallocate.supports(mode.operation()) => {
             Some((Deviation::FallocateRefused, Verdict::Stop))

@@ -30,6 +30,11 @@ pub(super) fn merged(case: &Case, rules: Rules) -> Option<(Layer, bool)> {
             Found::Whiteout => continue,
             Found::Refused(_) | Found::Unknown => return None,
         };
+        // A metacopy of another size than its data has nothing like it on a plain filesystem.
+        if matches!(data, Some(Content::Bytes(data)) if top.stat.kind == Kind::File && data.len() as u64 != top.stat.size)
+        {
+            return None;
+        }
         let mut node = node(top, data)?;
         let layer = *layers.first()?;
         if (layer == 0 || rules.index) && top.stat.nlink > 1 && top.stat.kind != Kind::Dir {
