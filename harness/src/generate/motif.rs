@@ -860,8 +860,13 @@ fn fail_on_an_alias<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Ve
         Op::Chmod { path: path.clone(), mode: 0o755 },
         Op::Link { old: path.clone(), new: alias.clone() },
         Op::Lstat { path: alias.clone() },
-        Op::Chmod { path, mode: 0o4755 },
     ];
+    // A write finds that there is no setuid, and remembers it.
+    if dice.percent(40) {
+        ops.push(Op::Open { slot: 6, path: alias.clone(), flags: world.safe(libc::O_WRONLY, dice), mode: 0 });
+        ops.push(Op::Write { slot: 6, data: data(dice) });
+    }
+    ops.push(Op::Chmod { path, mode: 0o4755 });
     match dice.below(3) {
         0 => ops.push(Op::RemoveXattr { on, name }),
         1 => {}

@@ -5,7 +5,7 @@ use super::clause::Clause;
 use super::copy_up::Copy;
 use super::disk::Ino;
 use super::overlay::DentryId;
-use super::permission::WRITE;
+use super::permission::{WRITE, is_sxid};
 use super::traits::SameSize;
 use super::value::Stamp;
 use crate::errno::Errno;
@@ -31,6 +31,9 @@ impl Model {
         }
         let ino = self.attributes(id, Clause::CupChmod)?;
         self.disk.set_mode(&mut self.rules, ino, mode);
+        if let (true, Some(node)) = (is_sxid(mode), self.cache.dentry(id).node) {
+            self.cache.node_mut(node).no_suid = false;
+        }
         self.copy_attr(id);
         Ok(())
     }

@@ -88,6 +88,7 @@ clauses! {
     VfsReadlinkKind = "VFS-16.einval", Contract, "readlink of what is no symlink is EINVAL.", "fs/stat.c do_readlinkat";
     VfsSymlinkLong = "VFS-17.long", Linux, "A symlink target of 4096 bytes or more is ENAMETOOLONG, an empty one ENOENT.", "fs/namei.c do_symlinkat";
     VfsKillSuid = "VFS-18.suid", Contract, "Writing or truncating by a caller without CAP_FSETID clears setuid, and setgid of a group-executable file (ATT-03).", "fs/attr.c setattr_should_drop_suidgid";
+    VfsNoSuid = "VFS-18.nosec", Linux, "A write that found neither setuid nor setgid keeps later ones from looking, until a mode with them is set through the same overlay inode.", "fs/inode.c file_remove_privs, inode_has_no_xattr";
     VfsChownSuid = "VFS-18.chown", Contract, "chown of what is no directory clears setuid, and setgid of a group-executable file, whoever asks (ATT-02).", "fs/open.c chown_common";
     VfsChownUnmapped = "VFS-18.unmapped", Linux, "chown to an id that the user namespace does not map is EINVAL (USR-07).", "fs/open.c chown_common";
     VfsUtimeOmit = "VFS-18.omit", Linux, "Two times UTIME_OMIT change nothing and look at nothing (CUP-02).", "fs/utimes.c utimensat";

@@ -287,6 +287,7 @@ impl Model {
             whiteouts: false,
             impure: false,
             indexed: false,
+            no_suid: false,
             upper_data: true,
             redirect: None,
             version: 0,

@@ -225,6 +225,7 @@ impl<'m> Writer<'m> {
             impure,
             indexed,
             upper_data,
+            no_suid,
             redirect,
             version,
             impure_cache,
@@ -237,6 +238,7 @@ impl<'m> Writer<'m> {
         } = model.cache.node(id);
         let known = key.is_some_and(|key| model.cache.find(key) == Some(id));
         self.flags([*by_lower, *whiteouts, *impure, *dead, known, *indexed, *upper_data, redirect.is_some()]);
+        self.number(u64::from(*no_suid));
         let redirect = self.renamed(redirect.as_ref().map_or(b"", |r| r.as_slice()));
         self.bytes(&redirect);
         self.out.push(*kind as u8);

@@ -295,6 +295,7 @@ impl Model {
         }
         name.extend_from_slice(&to);
         name.extend_from_slice(after);
+        self.led = true;
         d.redirect = Some(name.clone());
         d.name = name;
         Ok(())
@@ -357,6 +358,7 @@ impl Model {
         Ok(self.cache.add_node(Node {
             kind,
             indexed: index.is_some(),
+            no_suid: false,
             upper_data,
             redirect,
             mode,
@@ -393,7 +395,8 @@ impl Model {
         // the other as it is looked up (`d_splice_alias`).
         self.undecided |= node.kind == Kind::Dir && self.cache.has_name(found);
         // Nor is there a rule for a file that was copied up by one name and is found below by another.
-        self.undecided |= node.kind != Kind::Dir && upper.is_none() && node.upper.is_some() && !node.indexed;
+        let copied = upper.is_none() && node.upper.is_some() && !node.indexed;
+        self.undecided |= self.led && node.kind != Kind::Dir && copied;
         Ok(())
     }
 

@@ -123,6 +123,8 @@ pub struct Model {
     /// The upper was changed behind the overlay's own back (FIL-11.rename): what it shows from now on is
     /// nobody's rule.
     pub(crate) adrift: bool,
+    /// A redirect was followed, so that a lower object may have two names.
+    led: bool,
     /// What the last look found depends on the order of names on disk, which nobody knows.
     pub(crate) undecided: bool,
     /// Who makes the call.
@@ -163,6 +165,7 @@ impl Model {
             cwd: Cache::ROOT,
             adrift: false,
             undecided: false,
+            led: false,
             actor: Actor::Root,
         };
         model.mount();

@@ -99,6 +99,7 @@ impl Model {
             by_lower: false,
             whiteouts: overlay,
             indexed: false,
+            no_suid: false,
             upper_data: true,
             redirect: None,
             impure: overlay && self.disk[root].xattr("@impure").is_some(),

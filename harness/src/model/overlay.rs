@@ -64,6 +64,9 @@ pub struct Node {
     pub impure: bool,
     /// `OVL_INDEX`: its upper is in the index.
     pub indexed: bool,
+    /// `S_NOSEC`: a write found no setuid or setgid on the overlay inode, and none is looked for again until one
+    /// is set through it.
+    pub no_suid: bool,
     /// `OVL_UPPERDATA`: the upper holds the data too, not the attributes alone (metacopy).
     pub upper_data: bool,
     /// The redirect on its upper, if it was looked up or set (`ovl_dentry_get_redirect`).

@@ -129,6 +129,9 @@ impl Model {
         if self.initially_capable() || mode & 0o6000 == 0 {
             return;
         }
+        if node.no_suid && self.rules.holds(Clause::VfsNoSuid) {
+            return;
+        }
         // Without group execute setgid means locking, and stays for members of the group.
         let setgid = mode & 0o010 != 0 || !self.in_group(node.owner.1);
         let killed = mode & 0o4000 | if setgid { mode & 0o2000 } else { 0 };
@@ -142,6 +145,20 @@ impl Model {
         }
     }
 
+    /// As `drop_suid`, before data are written; what is found then is remembered (`file_remove_privs`).
+    pub(super) fn remove_privs(&mut self, id: DentryId) {
+        self.drop_suid(id, true);
+        let Some(node) = self.cache.dentry(id).node else { return };
+        let Some(upper) = self.cache.node(node).upper else { return };
+        // Clearing goes through the overlay inode and brings its mode up to date.
+        let cleared = self.disk[upper].mode & 0o6000 != self.cache.node(node).mode & 0o6000;
+        if cleared && !self.initially_capable() && !self.cache.node(node).no_suid {
+            self.copy_attr(id);
+        }
+        let node = self.cache.node_mut(node);
+        node.no_suid |= !is_sxid(node.mode);
+    }
+
     /// Copies the upper inode's mode, owner and size to the overlay inode (`ovl_copyattr`).
     pub(super) fn copy_attr(&mut self, id: DentryId) {
         if let Some(node) = self.cache.dentry(id).node {
@@ -151,4 +168,9 @@ impl Model {
             self.cache.node_mut(node).owner = (self.disk[real].uid, self.disk[real].gid);
         }
     }
+}
+
+/// Whether a mode is setuid, or setgid and group-executable (`is_sxid`).
+pub(super) fn is_sxid(mode: u16) -> bool {
+    mode & 0o4000 != 0 || mode & 0o2010 == 0o2010
 }

@@ -67,10 +67,12 @@ impl Model {
             return Err(Errno::EBADF);
         };
         self.copy_attr(to.file.dentry);
-        self.drop_suid(to.file.dentry, true);
+        self.remove_privs(to.file.dentry);
         let count = shortened(from.at, self.disk.size(source), count);
         self.no_overlap(source == target, at, count)?;
-        let copied = if self.rules.holds(Clause::CfrCopy) {
+        let copied = if count == 0 {
+            0
+        } else if self.rules.holds(Clause::CfrCopy) {
             self.disk.copy_range(&mut self.rules, (source, from.at as u64), (target, to.at as u64), count)
         } else {
             count
@@ -139,7 +141,7 @@ impl Model {
             }
         }
         self.copy_attr(to.file.dentry);
-        self.drop_suid(to.file.dentry, true);
+        self.remove_privs(to.file.dentry);
         if self.rules.holds(Clause::SendData) {
             let start = from.at as usize;
             let data = self.disk.data(source)[start..start + count as usize].to_vec();

@@ -181,6 +181,9 @@ impl Model {
             return Err(self.refuse(Clause::XatReplace, Errno::ENODATA));
         }
         self.disk.set_xattr(&mut self.rules, ino, stored, XattrValue::Known(value.into()));
+        if let (true, Some(node)) = (stored.starts_with("security."), self.cache.dentry(id).node) {
+            self.cache.node_mut(node).no_suid = false;
+        }
         Ok(())
     }
 

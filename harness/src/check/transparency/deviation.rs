@@ -157,6 +157,12 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         Op::SetXattr { name, on, .. } | Op::RemoveXattr { name, on } => {
             escaped(model, name).or_else(|| removed(model.facts_of_slot(slot_of(on)?)?))
         }
+        // Sizes are known to each name by itself.
+        Op::CopyFileRange { from, to, .. } => {
+            let (from, to) = (model.facts_of_slot(*from)?, model.facts_of_slot(*to)?);
+            let alias = from.node != to.node && from.upper.is_some() && from.upper == to.upper;
+            alias.then_some((Deviation::StaleAlias, Verdict::Stop))
+        }
         // It counts names that are not shown, too.
         Op::Flink { slot, .. } if model.facts_of_slot(*slot)?.removed => Some((Deviation::RemovedLower, Verdict::Stop)),
         Op::GetXattr { name, .. } => escaped(model, name),
@@ -179,7 +185,8 @@ pub(super) fn too_long(
     step: &Step,
     predicted: &Result<Predicted, Errno>,
 ) -> Option<(Deviation, Verdict)> {
-    let moves = matches!(step.op, Op::Rename { .. } | Op::Link { .. }) && model.moves_merged();
+    let names = matches!(step.op, Op::Rename { .. } | Op::Link { .. } | Op::Linkat { .. } | Op::Flink { .. });
+    let moves = names && model.moves_merged();
     (moves && *predicted == Err(Errno::EXDEV)).then_some((Deviation::RedirectLong, Verdict::LeaveOut))
 }
 
