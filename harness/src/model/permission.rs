@@ -147,16 +147,16 @@ impl Model {
 
     /// As `drop_suid`, before data are written; what is found then is remembered (`file_remove_privs`).
     pub(super) fn remove_privs(&mut self, id: DentryId) {
-        self.drop_suid(id, true);
         let Some(node) = self.cache.dentry(id).node else { return };
+        // The upper filesystem looks for itself, as the mounter, and remembers nothing of other names.
+        let known = std::mem::take(&mut self.cache.node_mut(node).no_suid);
+        self.drop_suid(id, true);
         let Some(upper) = self.cache.node(node).upper else { return };
-        // Clearing goes through the overlay inode and brings its mode up to date.
-        let cleared = self.disk[upper].mode & 0o6000 != self.cache.node(node).mode & 0o6000;
-        if cleared && !self.initially_capable() && !self.cache.node(node).no_suid {
+        if self.disk[upper].mode & 0o6000 != self.cache.node(node).mode & 0o6000 && !self.initially_capable() {
             self.copy_attr(id);
         }
         let node = self.cache.node_mut(node);
-        node.no_suid |= !is_sxid(node.mode);
+        node.no_suid = known || !is_sxid(node.mode);
     }
 
     /// Copies the upper inode's mode, owner and size to the overlay inode (`ovl_copyattr`).
