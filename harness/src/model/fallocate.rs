@@ -48,7 +48,7 @@ impl Model {
             && looked >= range.1
             && !self.disk.has_storage(ino, range);
         if supported && (overlay || !nothing) || overlay && self.rules.holds(Clause::FalRefused) {
-            self.remove_privs(file.dentry);
+            self.remove_privs(file.dentry, supported);
         }
         let done = if nothing {
             Ok(())

@@ -370,7 +370,7 @@ impl Model {
                 let append = file.flags.has(libc::O_APPEND) && self.rules.holds(Clause::VfsAppend);
                 let place = if append { size } else { at.unwrap_or(file.position) };
                 self.copy_attr(file.dentry);
-                self.remove_privs(file.dentry);
+                self.remove_privs(file.dentry, true);
                 self.disk.write(&mut self.rules, ino, place, data);
                 self.copy_attr(file.dentry);
                 if at.is_none() {

@@ -146,10 +146,13 @@ impl Model {
     }
 
     /// As `drop_suid`, before data are written; what is found then is remembered (`file_remove_privs`).
-    pub(super) fn remove_privs(&mut self, id: DentryId) {
+    ///
+    /// `reached`: the call gets as far as the upper filesystem.
+    pub(super) fn remove_privs(&mut self, id: DentryId, reached: bool) {
         let Some(node) = self.cache.dentry(id).node else { return };
         // The upper filesystem looks for itself, as the mounter, and remembers nothing of other names.
-        let known = std::mem::take(&mut self.cache.node_mut(node).no_suid);
+        let known = self.cache.node(node).no_suid;
+        self.cache.node_mut(node).no_suid &= !reached;
         self.drop_suid(id, true);
         let Some(upper) = self.cache.node(node).upper else { return };
         if self.disk[upper].mode & 0o6000 != self.cache.node(node).mode & 0o6000 && !self.initially_capable() {

@@ -67,7 +67,7 @@ impl Model {
             return Err(Errno::EBADF);
         };
         self.copy_attr(to.file.dentry);
-        self.remove_privs(to.file.dentry);
+        self.remove_privs(to.file.dentry, true);
         let count = shortened(from.at, self.disk.size(source), count);
         self.no_overlap(source == target, at, count)?;
         let copied = if count == 0 {
@@ -141,7 +141,7 @@ impl Model {
             }
         }
         self.copy_attr(to.file.dentry);
-        self.remove_privs(to.file.dentry);
+        self.remove_privs(to.file.dentry, true);
         if self.rules.holds(Clause::SendData) {
             let start = from.at as usize;
             let data = self.disk.data(source)[start..start + count as usize].to_vec();
