@@ -173,7 +173,7 @@ impl Model {
     }
 }
 
-/// Whether a mode is setuid, or setgid and group-executable (`is_sxid`).
+/// Whether a mode is setuid or setgid (`is_sxid`, which since 6.2 asks for no group execution).
 pub(super) fn is_sxid(mode: u16) -> bool {
-    mode & 0o4000 != 0 || mode & 0o2010 == 0o2010
+    mode & 0o6000 != 0
 }
