@@ -57,7 +57,7 @@ pub(super) struct ReplayArgs {
 pub(super) fn replay(args: &ReplayArgs) -> u8 {
     let mut cases = Vec::new();
     for file in &args.files {
-        let read = std::fs::read(file).map_err(|e| e.to_string());
+        let read = std::fs::read(file).map_err(|e| format!(" {e}"));
         match read.and_then(|bytes| text::parse(&bytes).map_err(|e| e.to_string())) {
             Ok(case) => {
                 if let Some(option) = Options::unknown(&case.options) {

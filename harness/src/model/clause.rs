@@ -175,11 +175,11 @@ clauses! {
     RdrRelative = "RDR-02.relative", Contract, "A relative redirect: the layers below are searched under that name of the same parent.", "namei.c ovl_check_redirect";
     RdrAbsolute = "RDR-02.absolute", Contract, "An absolute redirect: the layers below are searched from their roots.", "namei.c ovl_check_redirect, ovl_lookup";
     RdrPierces = "RDR-03.pierces", Contract, "An absolute redirect leads out of an opaque directory on its way.", "namei.c ovl_check_redirect";
-    RdrNoFollow = "RDR-05.nofollow", Linux, "With redirect_dir=nofollow a name whose redirect would lead further is EPERM.", "namei.c ovl_check_follow_redirect";
+    RdrNoFollow = "RDR-05.nofollow", Linux, "With redirect_dir=nofollow a name whose redirect would lead further is EPERM; before 6.16 only where something lower was found.", "namei.c ovl_check_follow_redirect, before 6.16 ovl_lookup";
     McpData = "MCP-01.data", Contract, "A regular file with metacopy has its data in the next regular file found below, by its redirect if it has one.", "namei.c ovl_lookup, util.c ovl_check_metacopy_xattr";
     McpNoData = "MCP-02.nodata", Linux, "A metacopy without data below is EIO.", "namei.c ovl_lookup";
     McpKind = "MCP-02.kind", Linux, "What is found below a metacopy and is no regular file ends the search for its data.", "namei.c ovl_lookup_single";
-    McpRefused = "MCP-02.refused", Linux, "With metacopy=off a metacopy is EPERM, whether or not its data are there (since 6.16).", "namei.c ovl_check_follow_redirect";
+    McpRefused = "MCP-02.refused", Linux, "With metacopy=off a metacopy is EPERM; before 6.16 only where its data are there.", "namei.c ovl_check_follow_redirect";
     WhtHides = "WHT-01.hides", Contract, "A character device 0:0 in any layer hides the name there and below.", "util.c ovl_path_is_whiteout";
     WhtMknod = "WHT-07.mknod", Contract, "mknod of a character device 0:0 through the overlay is EPERM.", "dir.c ovl_mknod";
     WhtNode = "WHT-06.node", Format, "A whiteout is a character device 0:0 of mode 0000 that belongs to the mounter.", "dir.c ovl_whiteout";

@@ -125,18 +125,26 @@ impl Model {
         let mut at = 0;
         while let (false, Some(&(layer, base))) = (d.stop, pool.get(at)) {
             at += 1;
-            if d.redirect.is_some() && !follows && self.rules.holds(Clause::RdrNoFollow) {
-                return Err(Errno::EPERM);
+            // Since 6.16 it is refused to look further; before, to take what was found there.
+            let early = self.context.kernel >= (6, 16);
+            if early {
+                self.may_follow_redirect(&d, follows)?;
+                self.may_follow_metacopy(d.metacopy)?;
             }
-            self.follow_metacopy(&d)?;
             d.last = if follows { layer == bottom } else { at == pool.len() };
             let Some(ino) = self.lookup_layer(base, &mut d, false)? else { continue };
+            if !early {
+                self.may_follow_metacopy(upper_metacopy || d.metacopy)?;
+            }
             if let (Some(upper), true, true) = (upper, lowers.is_empty(), d.is_dir) {
                 self.fix_origin(dir, upper, ino);
             }
             // Of a chain of metacopies the first gives the attributes, and the last has the data.
             if lowers.is_empty() || !d.metacopy {
                 lowers.push((layer, ino));
+            }
+            if !early {
+                self.may_follow_redirect(&d, follows)?;
             }
             if d.stop {
                 break;
@@ -149,7 +157,9 @@ impl Model {
         if lowers.len() > 1 && !self.rules.holds(Clause::LkpOrder) {
             lowers.reverse();
         }
-        self.follow_metacopy(&d)?;
+        if self.context.kernel >= (6, 16) {
+            self.may_follow_metacopy(d.metacopy)?;
+        }
         if (d.metacopy || upper_metacopy && lowers.is_empty()) && self.rules.holds(Clause::McpNoData) {
             return Err(Errno::EIO);
         }
@@ -177,8 +187,14 @@ impl Model {
     }
 
     /// Refuses to look for the data of a metacopy without `metacopy=on`.
-    fn follow_metacopy(&mut self, d: &Search) -> Result<(), Errno> {
-        let refused = d.metacopy && !self.options.metacopy && self.rules.holds(Clause::McpRefused);
+    fn may_follow_metacopy(&mut self, metacopy: bool) -> Result<(), Errno> {
+        let refused = metacopy && !self.options.metacopy && self.rules.holds(Clause::McpRefused);
+        if refused { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// Refuses to follow a redirect with `redirect_dir=nofollow`.
+    fn may_follow_redirect(&mut self, d: &Search, follows: bool) -> Result<(), Errno> {
+        let refused = d.redirect.is_some() && !follows && self.rules.holds(Clause::RdrNoFollow);
         if refused { Err(Errno::EPERM) } else { Ok(()) }
     }
 
