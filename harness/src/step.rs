@@ -4,6 +4,7 @@
 //! named composite: open, getdents to the end, close). An *environment* step is one of ours. Steps
 //! are total: any sequence is legal in any order, so deleting one never makes an invalid case.
 
+mod arguments;
 mod device;
 mod flags;
 
@@ -688,110 +689,6 @@ impl Op {
             | Op::Fallocate { .. } => true,
             _ => false,
         }
-    }
-
-    /// The paths of the merged tree that the step names, in order.
-    pub fn paths(&self) -> [Option<&Bytes>; 2] {
-        match self {
-            Op::Open { path, .. }
-            | Op::Truncate { path, .. }
-            | Op::Mkdir { path, .. }
-            | Op::Rmdir { path }
-            | Op::Mknod { path, .. }
-            | Op::Symlink { path, .. }
-            | Op::Readlink { path }
-            | Op::Unlink { path }
-            | Op::Chmod { path, .. }
-            | Op::Stat { path }
-            | Op::Lstat { path }
-            | Op::List { path }
-            | Op::Access { path, .. }
-            | Op::Faccessat { path, .. }
-            | Op::Fchmodat { path, .. }
-            | Op::Flink { new: path, .. }
-            | Op::Statfs { path }
-            | Op::Chdir { path } => [Some(path), None],
-            Op::Chown { on, .. }
-            | Op::Utimens { on, .. }
-            | Op::SetXattr { on, .. }
-            | Op::GetXattr { on, .. }
-            | Op::ListXattr { on, .. }
-            | Op::RemoveXattr { on, .. } => [on.path(), None],
-            Op::Link { old, new } | Op::Rename { old, new, .. } | Op::Linkat { old, new, .. } => [Some(old), Some(new)],
-            _ => [None, None],
-        }
-    }
-
-    /// The paths of the merged tree that the step names, in order, to change them.
-    pub fn paths_mut(&mut self) -> [Option<&mut Bytes>; 2] {
-        match self {
-            Op::Open { path, .. }
-            | Op::Truncate { path, .. }
-            | Op::Mkdir { path, .. }
-            | Op::Rmdir { path }
-            | Op::Mknod { path, .. }
-            | Op::Symlink { path, .. }
-            | Op::Readlink { path }
-            | Op::Unlink { path }
-            | Op::Chmod { path, .. }
-            | Op::Stat { path }
-            | Op::Lstat { path }
-            | Op::List { path }
-            | Op::Access { path, .. }
-            | Op::Faccessat { path, .. }
-            | Op::Fchmodat { path, .. }
-            | Op::Flink { new: path, .. }
-            | Op::Statfs { path }
-            | Op::Chdir { path } => [Some(path), None],
-            Op::Chown { on, .. }
-            | Op::Utimens { on, .. }
-            | Op::SetXattr { on, .. }
-            | Op::GetXattr { on, .. }
-            | Op::ListXattr { on, .. }
-            | Op::RemoveXattr { on, .. } => [on.path_mut(), None],
-            Op::Link { old, new } | Op::Rename { old, new, .. } | Op::Linkat { old, new, .. } => [Some(old), Some(new)],
-            _ => [None, None],
-        }
-    }
-
-    /// The slots that the step names, in order, to change them.
-    pub fn slots_mut(&mut self) -> [Option<&mut Slot>; 2] {
-        match self {
-            Op::Dup { slot, to } => [Some(slot), Some(to)],
-            Op::CopyFileRange { from, to, .. } | Op::Sendfile { to: from, from: to, .. } => [Some(from), Some(to)],
-            Op::Open { slot, .. }
-            | Op::Close { slot }
-            | Op::Read { slot, .. }
-            | Op::Write { slot, .. }
-            | Op::Fstat { slot }
-            | Op::Pread { slot, .. }
-            | Op::Pwrite { slot, .. }
-            | Op::Lseek { slot, .. }
-            | Op::Ftruncate { slot, .. }
-            | Op::Fsync { slot }
-            | Op::Fdatasync { slot }
-            | Op::Getdents { slot, .. }
-            | Op::Fchmod { slot, .. }
-            | Op::Readv { slot, .. }
-            | Op::Writev { slot, .. }
-            | Op::Flink { slot, .. }
-            | Op::Fstatfs { slot }
-            | Op::Syncfs { slot }
-            | Op::Fchdir { slot }
-            | Op::Fallocate { slot, .. } => [Some(slot), None],
-            Op::Chown { on: On::Slot(slot), .. }
-            | Op::Utimens { on: On::Slot(slot), .. }
-            | Op::SetXattr { on: On::Slot(slot), .. }
-            | Op::GetXattr { on: On::Slot(slot), .. }
-            | Op::ListXattr { on: On::Slot(slot), .. }
-            | Op::RemoveXattr { on: On::Slot(slot), .. } => [Some(slot), None],
-            _ => [None, None],
-        }
-    }
-
-    /// The first slot that the step names.
-    pub fn slot(&self) -> Option<Slot> {
-        self.clone().slots_mut().into_iter().flatten().next().map(|slot| *slot)
     }
 }
 

@@ -5,7 +5,6 @@
 use std::fmt;
 
 use super::ParseError;
-use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
 use crate::bytes::Bytes;
 use crate::step::{self, Device, Special};
@@ -48,10 +47,6 @@ pub(super) struct Size;
 pub(super) struct Mode;
 /// An octal mode that may be left out, then 0.
 pub(super) struct OptionalMode;
-/// `O_RDWR|O_CREAT`.
-pub(super) struct OpenFlags;
-/// `RENAME_EXCHANGE`; may be left out.
-pub(super) struct RenameFlags;
 /// `fifo`, `char 1:3`.
 pub(super) struct NodeType;
 /// An offset in a file, which may be negative.
@@ -66,16 +61,10 @@ pub(super) struct XattrName;
 pub(super) struct NewTime;
 /// `SEEK_SET`.
 pub(super) struct Whence;
-/// `XATTR_CREATE`; may be left out.
-pub(super) struct XattrFlags;
-/// `AT_EACCESS|AT_SYMLINK_NOFOLLOW`; may be left out.
-pub(super) struct AtFlags;
 /// `here`, or an offset in a file, which may be negative.
 pub(super) struct Position;
 /// A place or length of `fallocate`: bounded, because it takes storage.
 pub(super) struct Extent;
-/// `FALLOC_FL_KEEP_SIZE`; may be left out.
-pub(super) struct FallocateMode;
 /// `[1 20]`: sizes of buffers.
 pub(super) struct Lengths;
 /// `["a" "bc"]`: buffers to write.
@@ -270,78 +259,6 @@ impl Field for Whence {
     }
 }
 
-impl Field for XattrFlags {
-    type Value = step::XattrFlags;
-    const FORM: &'static str = "[FLAGS]";
-    const WHAT: &'static str = "flags (`XATTR_CREATE`)";
-    const REQUIRED: bool = false;
-
-    fn parse(line: &mut Line<'_>) -> Result<step::XattrFlags, ParseError> {
-        let mut flags = 0;
-        flag_words(line, Self::WHAT, |line, at, word| {
-            let known = step::XattrFlags::NAMES;
-            let (bit, _) = known.iter().find(|(_, name)| *name == word).ok_or_else(|| {
-                let hint = did_you_mean(word, known.iter().map(|(_, name)| *name));
-                line.error(at, format!("unknown flag `{word}`{hint}"))
-            })?;
-            flags |= bit;
-            Ok(())
-        })?;
-        Ok(step::XattrFlags(flags))
-    }
-
-    fn default_value() -> Option<step::XattrFlags> {
-        Some(step::XattrFlags(0))
-    }
-
-    fn print(value: &step::XattrFlags, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = ' ';
-        for (bit, name) in step::XattrFlags::NAMES {
-            if value.0 & bit != 0 {
-                write!(f, "{before}{name}")?;
-                before = '|';
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Field for AtFlags {
-    type Value = step::AtFlags;
-    const FORM: &'static str = "[FLAGS]";
-    const WHAT: &'static str = "flags (`AT_SYMLINK_NOFOLLOW`)";
-    const REQUIRED: bool = false;
-
-    fn parse(line: &mut Line<'_>) -> Result<step::AtFlags, ParseError> {
-        let mut flags = 0;
-        flag_words(line, Self::WHAT, |line, at, word| {
-            let known = step::AtFlags::NAMES;
-            let (bit, _) = known.iter().find(|(_, name)| *name == word).ok_or_else(|| {
-                let hint = did_you_mean(word, known.iter().map(|(_, name)| *name));
-                line.error(at, format!("unknown flag `{word}`{hint}"))
-            })?;
-            flags |= bit;
-            Ok(())
-        })?;
-        Ok(step::AtFlags(flags))
-    }
-
-    fn default_value() -> Option<step::AtFlags> {
-        Some(step::AtFlags(0))
-    }
-
-    fn print(value: &step::AtFlags, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = ' ';
-        for (bit, name) in step::AtFlags::NAMES {
-            if value.0 & bit != 0 {
-                write!(f, "{before}{name}")?;
-                before = '|';
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Field for Position {
     type Value = Option<i64>;
     const FORM: &'static str = "here|OFFSET";
@@ -360,42 +277,6 @@ impl Field for Position {
             None => f.write_str(" here"),
             Some(offset) => Offset::print(offset, f),
         }
-    }
-}
-
-impl Field for FallocateMode {
-    type Value = step::FallocateMode;
-    const FORM: &'static str = "[FLAGS]";
-    const WHAT: &'static str = "flags (`FALLOC_FL_KEEP_SIZE`)";
-    const REQUIRED: bool = false;
-
-    fn parse(line: &mut Line<'_>) -> Result<step::FallocateMode, ParseError> {
-        let mut flags = 0;
-        flag_words(line, Self::WHAT, |line, at, word| {
-            let known = step::FallocateMode::NAMES;
-            let (bit, _) = known.iter().find(|(_, name)| *name == word).ok_or_else(|| {
-                let hint = did_you_mean(word, known.iter().map(|(_, name)| *name));
-                line.error(at, format!("unknown flag `{word}`{hint}"))
-            })?;
-            flags |= bit;
-            Ok(())
-        })?;
-        Ok(step::FallocateMode(flags))
-    }
-
-    fn default_value() -> Option<step::FallocateMode> {
-        Some(step::FallocateMode(0))
-    }
-
-    fn print(value: &step::FallocateMode, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut before = ' ';
-        for (bit, name) in step::FallocateMode::NAMES {
-            if value.0 & bit != 0 {
-                write!(f, "{before}{name}")?;
-                before = '|';
-            }
-        }
-        Ok(())
     }
 }
 
@@ -457,93 +338,6 @@ fn buffers<'a, T>(
     Ok(out)
 }
 
-/// The access modes with their names. The fourth is Linux's own: the file can be neither read nor
-/// written, only asked about (open(2)).
-const ACCESS: &[(i32, &str)] = &[
-    (libc::O_RDONLY, "O_RDONLY"),
-    (libc::O_WRONLY, "O_WRONLY"),
-    (libc::O_RDWR, "O_RDWR"),
-    (libc::O_ACCMODE, "O_ACCMODE"),
-];
-
-impl Field for OpenFlags {
-    type Value = step::OpenFlags;
-    const FORM: &'static str = "FLAGS";
-    const WHAT: &'static str = "flags (`O_RDWR|O_CREAT`)";
-
-    fn parse(line: &mut Line<'_>) -> Result<step::OpenFlags, ParseError> {
-        let mut flags = 0;
-        let mut access = None;
-        flag_words(line, Self::WHAT, |line, at, word| {
-            if let Some((bits, name)) = ACCESS.iter().find(|(_, name)| *name == word) {
-                if let Some(first) = access.replace(*name) {
-                    return Err(line.error(at, format!("a second access mode after {first}")));
-                }
-                flags |= bits;
-            } else if let Some((bit, _)) = step::OpenFlags::NAMES.iter().find(|(_, name)| *name == word) {
-                flags |= bit;
-            } else {
-                let known = ACCESS.iter().chain(step::OpenFlags::NAMES).map(|(_, name)| *name);
-                return Err(line.error(at, format!("unknown flag `{word}`{}", did_you_mean(word, known))));
-            }
-            Ok(())
-        })?;
-        Ok(step::OpenFlags(flags))
-    }
-
-    fn print(value: &step::OpenFlags, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = value.0 & libc::O_ACCMODE;
-        let name = ACCESS.iter().find(|(bits, _)| *bits == access).map_or("", |(_, name)| name);
-        write!(f, " {name}")?;
-        let mut rest = value.0 & !libc::O_ACCMODE;
-        for (bit, name) in step::OpenFlags::NAMES {
-            if rest & bit == *bit {
-                write!(f, "|{name}")?;
-                rest &= !bit;
-            }
-        }
-        if rest == 0 { Ok(()) } else { write!(f, "|{rest:#x}") }
-    }
-}
-
-impl Field for RenameFlags {
-    type Value = step::RenameFlags;
-    const FORM: &'static str = "[FLAGS]";
-    const WHAT: &'static str = "flags (`RENAME_EXCHANGE`)";
-    const REQUIRED: bool = false;
-
-    fn parse(line: &mut Line<'_>) -> Result<step::RenameFlags, ParseError> {
-        let mut flags = 0;
-        flag_words(line, Self::WHAT, |line, at, word| {
-            let known = step::RenameFlags::NAMES;
-            let (bit, _) = known.iter().find(|(_, name)| *name == word).ok_or_else(|| {
-                let hint = did_you_mean(word, known.iter().map(|(_, name)| *name));
-                line.error(at, format!("unknown flag `{word}`{hint}"))
-            })?;
-            flags |= bit;
-            Ok(())
-        })?;
-        Ok(step::RenameFlags(flags))
-    }
-
-    fn default_value() -> Option<step::RenameFlags> {
-        Some(step::RenameFlags(0))
-    }
-
-    fn print(value: &step::RenameFlags, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rest = value.0;
-        let mut before = ' ';
-        for (bit, name) in step::RenameFlags::NAMES {
-            if rest & bit != 0 {
-                write!(f, "{before}{name}")?;
-                before = '|';
-                rest &= !bit;
-            }
-        }
-        if rest == 0 { Ok(()) } else { write!(f, "{before}{rest:#x}") }
-    }
-}
-
 impl Field for NodeType {
     type Value = Special;
     const FORM: &'static str = "regular|fifo|socket|char M:N|block M:N";
@@ -595,22 +389,6 @@ impl fmt::Display for Time {
         }
         let digits = format!("{:09}", self.nsec);
         write!(f, ".{}", digits.trim_end_matches('0'))
-    }
-}
-
-/// Reads words joined by `|`.
-fn flag_words(
-    line: &mut Line<'_>,
-    what: &str,
-    mut take: impl FnMut(&Line<'_>, usize, &str) -> Result<(), ParseError>,
-) -> Result<(), ParseError> {
-    loop {
-        let word = line.peek_bare().ok_or_else(|| line.expected(what))?;
-        take(line, line.at(), word)?;
-        line.skip();
-        if !line.take_mark('|') {
-            return Ok(());
-        }
     }
 }
 

@@ -101,6 +101,7 @@ mod attribute;
 mod entry;
 mod expect;
 mod field;
+mod flags;
 mod hint;
 mod lex;
 mod op;

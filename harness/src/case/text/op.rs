@@ -7,9 +7,10 @@ use std::fmt;
 
 use super::ParseError;
 use super::field::{
-    AtFlags, BufferSize, Count, Data, Extent, FallocateMode, Field, Id, Lengths, Mode, NewTime, NodeType, Offset,
-    OpenFlags, OptionalMode, Parts, Path, Position, RenameFlags, Size, Slot, Whence, XattrFlags, XattrName, number,
+    BufferSize, Count, Data, Extent, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OptionalMode, Parts, Path,
+    Position, Size, Slot, Whence, XattrName, number,
 };
+use super::flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, XattrFlags};
 use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
 use crate::bytes::Bytes;

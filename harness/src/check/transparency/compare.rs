@@ -34,17 +34,7 @@ pub fn transparency(case: &Case, mirror: &Mirror, trace: &Trace, plain: &Trace) 
     let pairs = trace.steps.iter().zip(&plain.steps).zip(&mirror.plan);
     for (index, ((seen, expected), plan)) in pairs.enumerate() {
         let op = &case.steps[index].op;
-        let fail = |oracle: Oracle, path: Bytes, diff: Diff| Divergence {
-            place: Place::Step(index),
-            oracle,
-            operation: op.name(),
-            rule: None,
-            in_play: Vec::new(),
-            path,
-            field: diff.0,
-            expected: diff.1,
-            seen: diff.2,
-        };
+        let fail = |path: Bytes, diff: Diff| divergence(Place::Step(index), op.name(), path, diff);
         both.rotated |= *op == Op::Rotate;
         both.undated |= matches!(plan, Plan::Dates(_));
         let outcome = match plan {
@@ -56,7 +46,7 @@ pub fn transparency(case: &Case, mirror: &Mirror, trace: &Trace, plain: &Trace) 
             },
         };
         if let Some(diff) = outcome {
-            result.divergence = Some(fail(Oracle::Plain, Bytes::default(), diff));
+            result.divergence = Some(fail(Bytes::default(), diff));
             return result;
         }
         if let Plan::LeftOut(deviation) | Plan::Outcome(deviation) | Plan::Dates(deviation) = plan {
@@ -68,13 +58,13 @@ pub fn transparency(case: &Case, mirror: &Mirror, trace: &Trace, plain: &Trace) 
         let footprint = seen.footprint.iter().filter(|f| f.side == Side::Merged);
         for (seen, expected) in footprint.zip(&expected.footprint) {
             if let Some(diff) = both.footprint(expected, seen) {
-                result.divergence = Some(fail(Oracle::Plain, seen.path.clone(), diff));
+                result.divergence = Some(fail(seen.path.clone(), diff));
                 return result;
             }
         }
         if let (Some(seen), Some(expected)) = (&seen.observation, &expected.observation) {
             if let Some((path, diff)) = both.tree(&expected.merged, &seen.merged) {
-                result.divergence = Some(fail(Oracle::Plain, path, diff));
+                result.divergence = Some(fail(path, diff));
                 return result;
             }
         }
@@ -85,17 +75,7 @@ pub fn transparency(case: &Case, mirror: &Mirror, trace: &Trace, plain: &Trace) 
         None => {
             let found = trace.last.as_ref().zip(plain.last.as_ref());
             let found = found.and_then(|(seen, expected)| both.tree(&expected.merged, &seen.merged));
-            result.divergence = found.map(|(path, diff)| Divergence {
-                place: Place::End,
-                oracle: Oracle::Plain,
-                operation: "end",
-                rule: None,
-                in_play: Vec::new(),
-                path,
-                field: diff.0,
-                expected: diff.1,
-                seen: diff.2,
-            });
+            result.divergence = found.map(|(path, diff)| divergence(Place::End, "end", path, diff));
         }
     }
     result
@@ -103,6 +83,11 @@ pub fn transparency(case: &Case, mirror: &Mirror, trace: &Trace, plain: &Trace) 
 
 /// Field, expected, seen.
 type Diff = (String, String, String);
+
+fn divergence(place: Place, operation: &'static str, path: Bytes, (field, expected, seen): Diff) -> Divergence {
+    let (oracle, rule, in_play) = (Oracle::Plain, None, Vec::new());
+    Divergence { place, oracle, operation, rule, in_play, path, field, expected, seen }
+}
 
 fn diff(field: &str, expected: impl ToString, seen: impl ToString) -> Diff {
     (field.to_owned(), expected.to_string(), seen.to_string())

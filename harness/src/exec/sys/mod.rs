@@ -3,19 +3,32 @@
 //! One rule for everything that a step may do: a function here is exactly one system call with
 //! exactly the arguments given. No retry, no fallback, no flag added but `O_CLOEXEC`; the answer is
 //! the kernel's own. It knows neither cases nor traces beyond the plain types they are made of.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | here | the calls under test, and those of looking at trees |
+//! | `loops` | loop devices |
+//! | `process` | processes, their ids and signals |
+//! | `shared` | the page that worker and parent share |
 #![expect(unsafe_code, reason = "the one place that talks to the kernel")]
+
+mod loops;
+mod process;
+mod shared;
 
 use std::ffi::CStr;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::Duration;
 
 use libc::{c_int, c_long, c_uint};
+
+pub use loops::{loop_configure, loop_free};
+pub use process::{
+    Forked, adopt, become_ids, become_root, block_child_signal, capabilities_in_effect, die_with_parent, drop_ids,
+    exit_now, fork, inherit, kill_all_others, raise_file_limit, set_dumpable, unshare, wait_child, wait_child_signal,
+};
+pub use shared::{PAGE_SIZE, Shared};
 
 use crate::errno::Errno;
 use crate::trace::{Kind, Stat, StatFs, Time};
@@ -466,264 +479,4 @@ pub fn has_handle(dir: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
     // SAFETY: the path is NUL-terminated; `handle` says how much room it has; all outlive the call.
     checked(unsafe { libc::syscall(libc::SYS_name_to_handle_at, dir.as_raw_fd(), path.as_ptr(), at, mount, 0) })
         .map(drop)
-}
-
-// ---- loop devices -----------------------------------------------------------------------------
-
-/// `LOOP_CTL_GET_FREE`: the number of a loop device that nobody uses.
-pub fn loop_free(control: BorrowedFd<'_>) -> Result<u64, Errno> {
-    const LOOP_CTL_GET_FREE: c_long = 0x4c82;
-    // SAFETY: this request takes no argument.
-    checked(unsafe { libc::syscall(libc::SYS_ioctl, control.as_raw_fd(), LOOP_CTL_GET_FREE, 0) })
-}
-
-/// `struct loop_config` of `linux/loop.h`.
-#[repr(C)]
-struct LoopConfig {
-    fd: u32,
-    block_size: u32,
-    /// `struct loop_info64` up to `lo_flags`.
-    before: [u8; 52],
-    flags: u32,
-    /// The rest of it: names, key, `lo_init`.
-    after: [u8; 176],
-    reserved: [u64; 8],
-}
-
-/// `LOOP_CONFIGURE` with `LO_FLAGS_AUTOCLEAR`: puts a file behind the device until its last user is gone.
-pub fn loop_configure(device: BorrowedFd<'_>, file: BorrowedFd<'_>) -> Result<(), Errno> {
-    const LOOP_CONFIGURE: c_long = 0x4c0a;
-    const LO_FLAGS_AUTOCLEAR: u32 = 4;
-    const { assert!(size_of::<LoopConfig>() == 304 && std::mem::offset_of!(LoopConfig, flags) == 60) };
-    let config = LoopConfig {
-        fd: file.as_raw_fd() as u32,
-        block_size: 0,
-        before: [0; 52],
-        flags: LO_FLAGS_AUTOCLEAR,
-        after: [0; 176],
-        reserved: [0; 8],
-    };
-    // SAFETY: `config` is a live struct loop_config, which the kernel only reads.
-    checked(unsafe { libc::syscall(libc::SYS_ioctl, device.as_raw_fd(), LOOP_CONFIGURE, &raw const config) }).map(drop)
-}
-
-// ---- processes --------------------------------------------------------------------------------
-
-/// Which side of a fork one is on.
-#[derive(Debug, Clone, Copy)]
-pub enum Forked {
-    /// The one that forked; this is its child's process id.
-    Parent(i32),
-    /// The new process.
-    Child,
-}
-
-/// fork(2). Only for a process with one thread.
-pub fn fork() -> Result<Forked, Errno> {
-    // SAFETY: the caller has a single thread, so the child may do anything its parent could.
-    match checked(c_long::from(unsafe { libc::fork() }))? {
-        0 => Ok(Forked::Child),
-        pid => Ok(Forked::Parent(pid as i32)),
-    }
-}
-
-/// unshare(2).
-pub fn unshare(flags: c_int) -> Result<(), Errno> {
-    // SAFETY: only ever without CLONE_FILES and CLONE_VM, so no descriptor or memory changes hands.
-    checked(unsafe { libc::syscall(libc::SYS_unshare, flags) }).map(drop)
-}
-
-/// Gives up root for good: no groups, then these ids. Only for a process with one thread.
-pub fn drop_ids(uid: u32, gid: u32) -> Result<(), Errno> {
-    // SAFETY: an empty list of groups needs no memory.
-    checked(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) })?;
-    // SAFETY: takes numbers only.
-    checked(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, gid) })?;
-    // SAFETY: takes numbers only.
-    checked(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }).map(drop)
-}
-
-/// Makes this process's `/proc` files its own again after a change of ids.
-pub fn set_dumpable() -> Result<(), Errno> {
-    // SAFETY: takes numbers only.
-    checked(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_DUMPABLE, 1, 0, 0, 0) }).map(drop)
-}
-
-/// Takes on the ids of an actor, for this thread alone; root stays the saved id, to come back.
-pub fn become_ids(uid: u32, gid: u32, groups: &[u32]) -> Result<(), Errno> {
-    // SAFETY: pointer and length are those of a live slice.
-    checked(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) })?;
-    // SAFETY: takes numbers only.
-    checked(unsafe { libc::syscall(libc::SYS_setresgid, gid, gid, 0) })?;
-    // SAFETY: takes numbers only.
-    checked(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, 0) }).map(drop)
-}
-
-/// Takes the ids of root back, and with them the capabilities.
-pub fn become_root() -> Result<(), Errno> {
-    // SAFETY: takes numbers only.
-    checked(unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) })?;
-    // SAFETY: takes numbers only.
-    checked(unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) })?;
-    // SAFETY: an empty list of groups needs no memory.
-    checked(unsafe { libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) }).map(drop)
-}
-
-/// Puts the capabilities of this thread out of effect, or all that it is permitted into effect.
-pub fn capabilities_in_effect(on: bool) -> Result<(), Errno> {
-    // Version 3: two sets of 32 bits each, as effective, permitted, inheritable.
-    let header: [u32; 2] = [0x2008_0522, 0];
-    let mut data = [0u32; 6];
-    // SAFETY: `header` and `data` have the layout and size of version 3.
-    checked(unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) })?;
-    (data[0], data[3]) = if on { (data[1], data[4]) } else { (0, 0) };
-    // SAFETY: as above.
-    checked(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) }).map(drop)
-}
-
-/// Has the kernel kill this process when the *thread* that forked it ends.
-pub fn die_with_parent() -> Result<(), Errno> {
-    // SAFETY: takes numbers only.
-    checked(unsafe { libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) }).map(drop)
-}
-
-/// Ends the whole process at once, whatever its other threads are doing.
-pub fn exit_now(status: c_int) -> ! {
-    // SAFETY: does not return and touches no memory.
-    unsafe { libc::_exit(status) }
-}
-
-/// waitpid(2) for any child that has ended (`None`: there are children, but none has) or, with
-/// `block`, for the given one. Gives the process id and the raw status.
-pub fn wait_child(pid: i32, block: bool) -> Result<Option<(i32, i32)>, Errno> {
-    let mut status = 0;
-    let flags = if block { 0 } else { libc::WNOHANG };
-    // SAFETY: `status` has room for one int.
-    let pid = checked(c_long::from(unsafe { libc::waitpid(pid, &raw mut status, flags) }))?;
-    Ok((pid != 0).then_some((pid as i32, status)))
-}
-
-/// Sends SIGKILL to everything else in this process id namespace. Only for its pid 1.
-pub fn kill_all_others() -> Result<(), Errno> {
-    if std::process::id() != 1 {
-        return Err(Errno::EPERM);
-    }
-    // SAFETY: takes numbers only; -1 reaches only this namespace, because we are its pid 1.
-    checked(c_long::from(unsafe { libc::kill(-1, libc::SIGKILL) })).map(drop)
-}
-
-fn child_signal() -> libc::sigset_t {
-    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
-    // SAFETY: `set` has room for one sigset, which sigemptyset initialises.
-    unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
-        set.assume_init()
-    }
-}
-
-/// Blocks SIGCHLD in this thread and those it will start, for [`wait_child_signal`].
-pub fn block_child_signal() -> Result<(), Errno> {
-    let set = child_signal();
-    // SAFETY: `set` is a live sigset; the old mask is not asked for.
-    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) } {
-        0 => Ok(()),
-        errno => Err(Errno(errno)),
-    }
-}
-
-/// Waits until some child ends or stops, or for at most `limit`.
-pub fn wait_child_signal(limit: Duration) {
-    let set = child_signal();
-    let limit =
-        libc::timespec { tv_sec: limit.as_secs() as libc::time_t, tv_nsec: libc::c_long::from(limit.subsec_nanos()) };
-    // SAFETY: `set` and `limit` are live; no siginfo is asked for. Running out of time is no error.
-    unsafe { libc::sigtimedwait(&raw const set, std::ptr::null_mut(), &raw const limit) };
-}
-
-/// Raises the limit of open files as far as it goes: deep trees are walked with one per level.
-pub fn raise_file_limit() -> Result<(), Errno> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` has room for one rlimit.
-    checked(c_long::from(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }))?;
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: `limit` is a live rlimit.
-    checked(c_long::from(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })).map(drop)
-}
-
-/// Takes over a descriptor that the process was started with; marks it `O_CLOEXEC`.
-pub fn adopt(fd: RawFd) -> Result<OwnedFd, Errno> {
-    // SAFETY: takes numbers only.
-    checked(c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }))?;
-    // SAFETY: the descriptor exists, and by the worker protocol nothing else in here knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Lets the program that `command` starts inherit these descriptors, under their numbers.
-pub fn inherit(command: &mut Command, fds: [RawFd; 2]) {
-    let keep = move || {
-        for fd in fds {
-            // SAFETY: takes numbers only; async-signal-safe.
-            checked(c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }))
-                .map_err(|e| io::Error::from_raw_os_error(e.0))?;
-        }
-        Ok(())
-    };
-    // SAFETY: the closure only calls fcntl and allocates nothing.
-    unsafe { command.pre_exec(keep) };
-}
-
-// ---- shared memory ----------------------------------------------------------------------------
-
-/// What worker and parent share: written before each step, readable after any death.
-#[derive(Debug)]
-#[repr(C)]
-pub struct Page {
-    /// Number of the case (high half) and what it is doing (low half).
-    pub progress: AtomicU64,
-    /// Whether `status` holds something.
-    pub ended: AtomicU32,
-    /// Raw wait status of the worker's inner process, once it has ended.
-    pub status: AtomicU32,
-}
-
-/// Bytes of the shared page.
-pub const PAGE_SIZE: usize = 4096;
-
-/// A [`Page`] mapped from a memfd.
-#[derive(Debug)]
-pub struct Shared(NonNull<Page>);
-
-// SAFETY: the page holds nothing but atomics.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    /// Maps the page; the file must have at least [`PAGE_SIZE`] bytes.
-    pub fn map(fd: BorrowedFd<'_>) -> Result<Shared, Errno> {
-        let prot = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: a fresh mapping at an address of the kernel's choosing.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), PAGE_SIZE, prot, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
-        if at == libc::MAP_FAILED {
-            return Err(Errno(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)));
-        }
-        NonNull::new(at.cast()).map(Shared).ok_or(Errno::EFAULT)
-    }
-}
-
-impl std::ops::Deref for Shared {
-    type Target = Page;
-
-    fn deref(&self) -> &Page {
-        // SAFETY: mapped and page-aligned until drop; zeroes are valid atomics.
-        unsafe { self.0.as_ref() }
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // SAFETY: this mapping was made by `map`, and no reference to it can outlive `self`.
-        unsafe { libc::munmap(self.0.as_ptr().cast(), PAGE_SIZE) };
-    }
 }

@@ -1,0 +1,174 @@
+//! Attributes: modes, owners, xattrs, and who may change them.
+
+use super::{file, mv};
+use crate::bytes::Bytes;
+use crate::generate::aim::Aim;
+use crate::generate::dice::Dice;
+use crate::generate::steps::{data, xattr_name};
+use crate::generate::world::World;
+use crate::step::{Actor, AtFlags, NewTime, On, Op, RenameFlags, Special, XattrFlags};
+use crate::trace::Kind;
+
+/// Sets, gets, lists and removes an xattr of one file, by whatever names it has.
+pub(super) fn name_and_value<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| matches!(kind, Kind::File | Kind::Dir), dice) else { return Vec::new() };
+    let on = On::Path(path.clone());
+    let name = xattr_name(dice);
+    let mut ops = vec![
+        Op::SetXattr { on: on.clone(), name: name.clone(), value: Bytes::from("value"), flags: XattrFlags(0) },
+        Op::GetXattr { on: On::Link(path.clone()), name: name.clone(), size: *dice.one(&[0, 3, 5, 100]) },
+        Op::ListXattr { on: on.clone(), size: *dice.one(&[0, 12, 30, 4000]) },
+    ];
+    if dice.percent(50) {
+        ops.push(Op::RemoveXattr { on, name });
+        ops.push(Op::ListXattr { on: On::Link(path), size: 4000 });
+    }
+    ops
+}
+
+/// Prepares something as root for what an ordinary user then does with it.
+pub(super) fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
+    if !world.has_actors() {
+        return;
+    }
+    let path = |op: &Bytes| On::Path(op.clone());
+    let Some(file) = file(world, dice) else { return };
+    let dir = Bytes::from(file.split_last().0);
+    let dir = if dir.is_empty() { Bytes::from(".") } else { dir };
+    let fresh = dir.join(world.pool.name(dice).as_slice());
+    let user = *dice.one(&[Actor::User, Actor::User, Actor::Other, Actor::Bare]);
+    let (mut root, mut acts) = (Vec::new(), Vec::new());
+    match dice.below(11) {
+        7 => {
+            root.push(Op::Chmod { path: file.clone(), mode: *dice.one(&[0, 0o070]) });
+            let flags = AtFlags(*dice.one(&[libc::AT_EACCESS, libc::AT_EACCESS, 0]));
+            acts.push(Op::Faccessat { path: file, mode: 4, flags });
+        }
+        0 | 9 => {
+            root.push(Op::Chown { on: path(&file), uid: 1000, gid: *dice.one(&[3000, 1000, 1]) });
+            acts.push(Op::Chmod { path: file, mode: *dice.one(&[0o2755, 0o2644]) });
+        }
+        1 | 6 | 8 | 10 => {
+            root.push(Op::Chown { on: path(&dir), uid: 0, gid: *dice.one(&[7, 7, 1]) });
+            root.push(Op::Chmod { path: dir, mode: 0o2777 });
+            let node = Special::Regular;
+            acts.push(match dice.below(3) {
+                0 => Op::Mkdir { path: fresh, mode: 0o755 },
+                _ => Op::Mknod { path: fresh, node, mode: *dice.one(&[0o2755, 0o2755, 0o2744]) },
+            });
+        }
+        2 => {
+            root.push(Op::Chmod { path: dir.clone(), mode: 0o1777 });
+            let value = Bytes::from("v");
+            acts.push(match dice.below(3) {
+                0 => Op::SetXattr { on: path(&dir), name: Bytes::from("user.a"), value, flags: XattrFlags(0) },
+                1 => Op::Unlink { path: file },
+                _ => mv(&file, &fresh, 0),
+            });
+        }
+        3 => {
+            let name = Bytes::from(*dice.one(&["trusted.a", "@a", "security.c"]));
+            root.push(Op::SetXattr { on: path(&file), name, value: Bytes::from("v"), flags: XattrFlags(0) });
+            acts.push(Op::ListXattr { on: path(&file), size: *dice.one(&[0, 4000]) });
+        }
+        4 => {
+            root.push(Op::Chmod { path: file.clone(), mode: *dice.one(&[0o666, 0o4755, 0o600]) });
+            acts.push(Op::Link { old: file, new: fresh });
+        }
+        _ => {
+            root.push(Op::Chmod { path: file.clone(), mode: 0o4777 });
+            let flags = world.safe(libc::O_WRONLY, dice);
+            acts.push(Op::Open { slot: 3, path: file, flags, mode: 0 });
+            acts.push(Op::Write { slot: 3, data: data(dice) });
+        }
+    }
+    for op in root {
+        world.push_as(Actor::Root, op, dice);
+    }
+    for op in acts {
+        world.push_as(user, op, dice);
+    }
+}
+
+/// Opens somebody else's file with O_CREAT in a sticky directory.
+pub(super) fn open_in_sticky<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let odd = dice.percent(60);
+    let fits = |kind| kind != Kind::Dir && kind != Kind::Symlink && (kind != Kind::File || !odd);
+    let Some(path) = world.existing(fits, dice) else { return Vec::new() };
+    let parent = Bytes::from(path.split_last().0);
+    let parent = if parent.is_empty() { Bytes::from(".") } else { parent };
+    let flags = world.safe(libc::O_CREAT | libc::O_RDONLY, dice);
+    vec![
+        Op::Chmod { path: parent, mode: *dice.one(&[0o1777, 0o1777, 0o1770]) },
+        Op::Chown { on: On::Path(path.clone()), uid: 1, gid: -1 },
+        Op::Open { slot: 3, path, flags, mode: 0o600 },
+    ]
+}
+
+/// Makes calls that change nothing, which may copy up all the same.
+pub(super) fn change_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| kind != Kind::Symlink, dice) else { return Vec::new() };
+    let on = On::Path(path.clone());
+    vec![match dice.below(5) {
+        0 => Op::Chown { on, uid: -1, gid: -1 },
+        1 => Op::Utimens { on, atime: NewTime::Omit, mtime: NewTime::Omit },
+        2 => Op::RemoveXattr { on, name: Bytes::from("user.none") },
+        3 => {
+            Op::SetXattr { on, name: xattr_name(dice), value: Bytes::default(), flags: XattrFlags(libc::XATTR_REPLACE) }
+        }
+        _ => Op::Rename { old: path.clone(), new: path, flags: RenameFlags(0) },
+    }]
+}
+
+/// Gives a file setuid or setgid, then changes its data.
+pub(super) fn write_to_setuid<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let mut ops = vec![Op::Chmod { path: path.clone(), mode: *dice.one(&[0o4755, 0o2755, 0o2744, 0o6711]) }];
+    match dice.below(3) {
+        0 => ops.push(Op::Truncate { path, len: *dice.one(&[0, 1, 4]) }),
+        1 => ops.push(Op::Open { slot: 3, path, flags: world.safe(libc::O_RDONLY | libc::O_TRUNC, dice), mode: 0 }),
+        _ => {
+            ops.push(Op::Open { slot: 3, path, flags: world.safe(libc::O_WRONLY, dice), mode: 0 });
+            ops.push(Op::Write { slot: 3, data: data(dice) });
+        }
+    }
+    ops
+}
+
+/// Gives a file an xattr, lets it become a lower one, and takes the xattr away.
+pub(super) fn remove_a_lower_value<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = world.existing(|kind| matches!(kind, Kind::File | Kind::Dir), dice) else { return Vec::new() };
+    let (on, name) = (On::Path(path), Bytes::from("user.a"));
+    let set =
+        Op::SetXattr { on: on.clone(), name: name.clone(), value: Bytes::from("v"), flags: XattrFlags::default() };
+    vec![set, Op::Rotate, Op::RemoveXattr { on, name }]
+}
+
+/// Makes one of two names setuid, calls in vain on the other, and changes the data there.
+pub(super) fn fail_on_an_alias<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let alias = world.absent(dice);
+    let on = On::Path(alias.clone());
+    let name = Bytes::from("user.none");
+    let mut ops = vec![
+        Op::Chmod { path: path.clone(), mode: 0o755 },
+        Op::Link { old: path.clone(), new: alias.clone() },
+        Op::Lstat { path: alias.clone() },
+    ];
+    // A write finds that there is no setuid, and remembers it.
+    if dice.percent(40) {
+        ops.push(Op::Open { slot: 6, path: alias.clone(), flags: world.safe(libc::O_WRONLY, dice), mode: 0 });
+        ops.push(Op::Write { slot: 6, data: data(dice) });
+    }
+    ops.push(Op::Chmod { path, mode: 0o4755 });
+    match dice.below(3) {
+        0 => ops.push(Op::RemoveXattr { on, name }),
+        1 => {}
+        _ => {
+            let flags = XattrFlags(libc::XATTR_REPLACE);
+            ops.push(Op::SetXattr { on, name, value: Bytes::from("v"), flags });
+        }
+    }
+    ops.push(Op::Truncate { path: alias, len: 1 });
+    ops
+}

@@ -1,0 +1,122 @@
+//! What has lower layers: moved with a redirect, copied up in part, counted by an index.
+
+use super::{file, mv};
+use crate::bytes::Bytes;
+use crate::generate::aim::Aim;
+use crate::generate::dice::Dice;
+use crate::generate::steps::data;
+use crate::generate::world::World;
+use crate::step::Op;
+use crate::trace::Kind;
+
+/// Moves a directory that may merge, then it or something in it once more, perhaps out of a directory that
+/// is in a lower layer by then.
+pub(super) fn move_with_lowers<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let dir = world.directory(dice);
+    if dir.is_empty() {
+        return Vec::new();
+    }
+    let below = world.below(&dir);
+    let inner = below.iter().find(|(_, kind)| *kind == Kind::Dir).or(below.first()).map(|(path, _)| path.clone());
+    let (first, second) = (world.absent(dice), world.absent(dice));
+    let mut ops = Vec::new();
+    let to = if dice.percent(50) {
+        ops.push(Op::Mkdir { path: first.clone(), mode: 0o755 });
+        first.join(dir.split_last().1)
+    } else {
+        first
+    };
+    ops.push(mv(&dir, &to, 0));
+    match dice.below(4) {
+        0 => ops.push(Op::Remount),
+        1 => ops.push(Op::Rotate),
+        _ => {}
+    }
+    let inner = inner.and_then(|path| path.strip_prefix(dir.as_slice()).map(|rest| Bytes([&to, rest].concat())));
+    match inner {
+        Some(inner) if dice.percent(60) => ops.push(mv(&inner, &second, 0)),
+        _ => ops.push(mv(&to, &second, 0)),
+    }
+    if dice.percent(60) {
+        ops.push(Op::Remount);
+    }
+    ops.push(Op::List { path: Bytes::from(".") });
+    ops
+}
+
+/// Makes directories, lets them become lower ones, and moves those about: the redirects of the second move
+/// depend on that of the first.
+pub(super) fn move_ones_own<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let (outer, new, end) = (world.absent(dice), world.absent(dice), world.absent(dice));
+    let mkdir = |path: &Bytes| Op::Mkdir { path: path.clone(), mode: 0o755 };
+    let long = |name: &str| Bytes::from(name.repeat(140).as_str());
+    let inner = outer.join(b"in");
+    let mut ops = vec![mkdir(&outer), mkdir(&inner), Op::Rotate];
+    let list = |path: &Bytes| Op::List { path: path.clone() };
+    match dice.below(5) {
+        // Within one parent, twice.
+        0 => {
+            let dir = Bytes::from(outer.split_last().0);
+            let (one, two) = (dir.join(b"one"), dir.join(b"two"));
+            ops.extend([mv(&outer, &one, 0), mv(&one, &two, 0), list(&two)]);
+        }
+        // What is in it, after it.
+        1 => ops.extend([mv(&outer, &new, 0), mv(&new.join(b"in"), &end, 0), Op::Remount, list(&end)]),
+        // Into a new directory, and out of that again in the next layer.
+        2 => {
+            let there = new.join(b"there");
+            ops.extend([mkdir(&new), mv(&outer, &there, 0), Op::Rotate, mv(&there, &end, 0), Op::Remount, list(&end)]);
+        }
+        // A path that is too long.
+        3 => {
+            let (first, second) = (long("x"), long("x").join(long("y").as_slice()));
+            ops = vec![mkdir(&first), mkdir(&second), Op::Rotate, mv(&second, &end, 0)];
+        }
+        _ => ops.extend([mkdir(&new), mv(&outer, &new.join(b"a"), 0), mv(&new.join(b"a"), &end, 0), list(&end)]),
+    }
+    ops
+}
+
+/// Makes a file of three names a lower one, and takes a name or adds one.
+pub(super) fn count_the_names<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let (one, two) = (world.absent(dice), world.absent(dice));
+    let link = |new: &Bytes| Op::Link { old: path.clone(), new: new.clone() };
+    let mut ops = vec![link(&one), link(&two), Op::Rotate];
+    ops.push(match dice.below(4) {
+        0 => Op::Chmod { path: path.clone(), mode: 0o600 },
+        1 => link(&Bytes::from("third")),
+        _ => Op::Unlink { path: path.clone() },
+    });
+    ops.push(if dice.percent(60) { Op::Remount } else { Op::DropCaches });
+    ops.push(Op::Lstat { path: one.clone() });
+    if dice.percent(50) {
+        ops.extend([Op::Unlink { path: one }, Op::Unlink { path: two }]);
+    }
+    ops
+}
+
+/// Changes the attributes of a file, names it anew, and only then comes to its data.
+pub(super) fn data_later<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(mut path) = file(world, dice) else { return Vec::new() };
+    let mut ops = vec![Op::Chmod { path: path.clone(), mode: *dice.one(&[0o644, 0o600, 0o4755]) }];
+    let beside = Bytes::from(path.split_last().0).join(world.pool.name(dice).as_slice());
+    let other = if dice.percent(40) { beside } else { world.absent(dice) };
+    match dice.below(4) {
+        0 => ops.push(Op::Link { old: path.clone(), new: other }),
+        1 => {
+            ops.push(mv(&path, &other, 0));
+            path = other;
+        }
+        2 => ops.push(Op::Rotate),
+        _ => {}
+    }
+    ops.push(match dice.below(5) {
+        0 => Op::Truncate { path: path.clone(), len: *dice.one(&[0, 3, 5000]) },
+        1 => Op::Open { slot: 2, path: path.clone(), flags: world.safe(libc::O_RDONLY, dice), mode: 0 },
+        2 => Op::Open { slot: 2, path: path.clone(), flags: world.safe(libc::O_RDONLY | libc::O_TRUNC, dice), mode: 0 },
+        _ => Op::Open { slot: 2, path: path.clone(), flags: world.safe(libc::O_RDWR, dice), mode: 0 },
+    });
+    ops.push(if dice.percent(50) { Op::Write { slot: 2, data: data(dice) } } else { Op::Read { slot: 2, len: 16 } });
+    ops
+}
