@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::Arguments;
-use ovlcheck::campaign::{Event, Settings, examine, find_again, investigate, run, self_test};
+use ovlcheck::campaign::{Event, Judging, Settings, examine, find_again, investigate, run, self_test};
 use ovlcheck::case::Case;
-use ovlcheck::check::Oracle;
+use ovlcheck::check::{Divergence, Oracle, Place, judge, judge_foreseen};
 use ovlcheck::exec::{Executor, TargetSpec, WorkerConfig, worker_entry};
 use ovlcheck::generate::{Profile, draw, seed_for};
 use ovlcheck::model::{Clause, Model};
 use ovlcheck::report;
-use ovlcheck::trace::{Filesystem, Privilege};
+use ovlcheck::trace::{Filesystem, Privilege, Side, Stat, Trace};
 use ovlcheck_cases::need::{DISKS, Need, PRIVILEGES, trial};
 
 fn main() {
@@ -34,6 +34,8 @@ fn main() {
             trials.push(trial(name, needs(), move || a_finding_shrinks_and_replays(of, clause(id)?)));
         }
     }
+    let needs = Need::of(Privilege::Rootless, &TargetSpec::Kernel);
+    trials.push(trial("what_is_foreseen_hides_nothing_else", needs, what_is_foreseen_hides_nothing_else));
     trials.push(trial(
         "root::another_plain_filesystem_is_noticed",
         [Need::of(Privilege::Root, &TargetSpec::Kernel), vec![Need::Rootless]].concat(),
@@ -47,6 +49,42 @@ fn main() {
         }
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// A wrong count of links is passed over wherever it is met, and what comes after it is judged; a wrong mode
+/// ends it, for the target's tree is another than the model's from there on.
+fn what_is_foreseen_hides_nothing_else() -> Result<()> {
+    let case: Case = "lower\n  file f\nsteps\n  chmod f 0600\n  chmod f 0640\n  chmod f 0644\n".parse()?;
+    let good = Executor::start(WorkerConfig::new(Privilege::Rootless, TargetSpec::Kernel))?.run(&case)?;
+    let spoil = |steps: std::ops::Range<usize>, how: &dyn Fn(&mut Stat)| {
+        let mut trace = good.clone();
+        for step in &mut trace.steps[steps] {
+            let merged = step.footprint.iter_mut().filter(|f| f.side == Side::Merged);
+            merged.filter_map(|f| f.seen.as_mut().ok()).for_each(|seen| how(&mut seen.stat));
+        }
+        trace
+    };
+    let foresee = |field: &'static str| move |d: &Divergence| (d.field == field).then_some(7);
+    // All of the links, and nothing else.
+    let links = spoil(0..3, &|stat| stat.nlink += 1);
+    let sound = judge(&case, &good, None);
+    let judged = judge_foreseen(&case, &links, None, &foresee("nlink"));
+    ensure!(sound.divergence.is_none() && judge(&case, &links, None).divergence.is_some(), "no news without foresight");
+    ensure!(judged.divergence.is_none() && judged.known == [7] && !judged.cut, "{judged:?}");
+    ensure!(judged.checked == sound.checked, "{judged:?}");
+    // The links, and later a mode that nobody foresaw.
+    let both = spoil(2..3, &|stat| stat.mode = 0);
+    let mut both = Trace { steps: [&links.steps[..2], &both.steps[2..]].concat(), ..both };
+    let judged = judge_foreseen(&case, &both, None, &foresee("nlink"));
+    ensure!(judged.known == [7] && judged.divergence.is_some_and(|d| d.field == "mode" && d.place == Place::Step(2)));
+    // A mode that is foreseen: what comes after it is not asked.
+    both.steps[0] = spoil(0..1, &|stat| stat.mode = 0).steps[0].clone();
+    let judged = judge_foreseen(&case, &both, None, &foresee("mode"));
+    ensure!(judged.cut && judged.checked == 0 && judged.divergence.is_none(), "{judged:?}");
+    // What is foreseen of one thing says nothing of another before it.
+    let judged = judge_foreseen(&case, &links, None, &foresee("mode"));
+    ensure!(judged.known.is_empty() && judged.divergence.is_some_and(|d| d.field == "nlink"));
+    Ok(())
 }
 
 fn clause(id: &str) -> Result<Clause> {
@@ -64,6 +102,7 @@ fn settings(worker: WorkerConfig, seed: u64, cases: u64) -> Settings {
         mirror: 4,
         shrink_time: Duration::from_secs(5),
         max_findings: 5,
+        expectations: None,
     }
 }
 
@@ -106,16 +145,17 @@ fn another_plain_filesystem_is_noticed() -> Result<()> {
     let profile = Profile { entries: 3..=8, ..Profile::new(Privilege::Rootless) };
     for index in 0..200 {
         let case = draw::<Model>(&profile, &seed_for(4, index));
-        let (trace, divergence) = examine(&mut executor, Some(&mut plain), &case, None)?;
-        let Some(divergence) = divergence else { continue };
+        let (trace, judgement) = examine(&mut executor, Some(&mut plain), &case, Judging::default())?;
+        let Some(divergence) = judgement.divergence else { continue };
         ensure!(divergence.oracle == Oracle::Plain, "{divergence}");
         let signature = divergence.signature();
         let limit = Duration::from_secs(10);
-        let finding = investigate(&mut executor, Some(&mut plain), &case, trace, divergence, None, limit)?;
+        let finding =
+            investigate(&mut executor, Some(&mut plain), &case, trace, divergence, Judging::default(), limit)?;
         ensure!(finding.nondeterministic.is_none(), "{:?}", finding.nondeterministic);
         let text = finding.case.to_string();
         ensure!(finding.case.steps.len() <= 3, "not small:\n{text}");
-        let again = examine(&mut executor, Some(&mut plain), &text.parse()?, None)?.1;
+        let again = examine(&mut executor, Some(&mut plain), &text.parse()?, Judging::default())?.1.divergence;
         ensure!(again.map(|d| d.signature()) == Some(signature), "it is not the same again:\n{text}");
         return Ok(());
     }
@@ -152,7 +192,8 @@ fn faults_are_noticed(worker: WorkerConfig) -> Result<()> {
 fn a_finding_shrinks_and_replays(worker: WorkerConfig, fault: Clause) -> Result<()> {
     let mut executor = Executor::start(worker.clone())?;
     let (case, trace, divergence) = first_divergence(&mut executor, worker.privilege, fault)?;
-    let finding = investigate(&mut executor, None, &case, trace, divergence, Some(fault), Duration::from_secs(10))?;
+    let finding =
+        investigate(&mut executor, None, &case, trace, divergence, Some(fault).into(), Duration::from_secs(10))?;
     ensure!(finding.nondeterministic.is_none(), "{:?}", finding.nondeterministic);
     let text = finding.case.to_string();
     ensure!(finding.case.steps.len() <= 4, "not small:\n{text}");

@@ -38,6 +38,13 @@ fn trials() -> Vec<Trial> {
         trial("an_option_of_ours_in_a_case_is_2", kernel(), an_option_of_ours_in_a_case_is_2),
         trial("layers_are_resolved", vec![], layers_are_resolved),
         trial("a_mount_is_compared_with_its_layers", root(), a_mount_is_compared_with_its_layers),
+        trial(
+            "expectations_that_are_wrong_are_2_with_their_place",
+            vec![],
+            expectations_that_are_wrong_are_2_with_their_place,
+        ),
+        trial("what_is_expected_is_known", kernel(), what_is_expected_is_known),
+        trial("what_is_no_longer_so_is_1_with_its_line", kernel(), what_is_no_longer_so_is_1_with_its_line),
         trial("findings_are_kept_and_replayed", worker(), findings_are_kept_and_replayed),
     ]
 }
@@ -91,6 +98,55 @@ fn wrong_usage_is_2() -> Result<()> {
         let ended = ovlcheck(arguments)?;
         ended.expect(2)?;
         ensure!(!ended.stderr.is_empty() && ended.stdout.is_empty(), "{arguments:?}: {ended:?}");
+    }
+    Ok(())
+}
+
+fn expectations_that_are_wrong_are_2_with_their_place() -> Result<()> {
+    let (_dir, path) = file("[[deviation]]\nname = 'x'\nwhy = 'y'\nrule = 'XYZ-01'\n")?;
+    for command in [&["run", "--cases", "1"] as &[_], &["replay", "x.case"]] {
+        let (_case, case) = file("lower\nsteps\n  mkdir d 0755\n")?;
+        let mut arguments: Vec<&str> =
+            command.iter().map(|word| if *word == "x.case" { &case } else { *word }).collect();
+        arguments.extend(["--expect", &path]);
+        let ended = ovlcheck(&arguments)?;
+        ended.expect(2)?;
+        ensure!(ended.stderr.contains(&format!("{path}:4:8: 'XYZ-01'")), "{}", ended.stderr);
+    }
+    let (_dir, path) = file("target = 'other'\n")?;
+    let ended = ovlcheck(&["run", "--cases", "1", "--expect", &path])?;
+    ended.expect(2)?;
+    ensure!(ended.stderr.contains("is about other, not kernel"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// The case asserts what is not so; whether that is news is for the expectations to say.
+fn what_is_expected_is_known() -> Result<()> {
+    let (_case, case) = file("lower\nsteps\n  mkdir d 0755 = EPERM\n")?;
+    for (operation, status, word) in [("mkdir", 0, "known: wrong-mkdir"), ("rmdir", 1, "expected EPERM")] {
+        let (_dir, known) = file(&format!(
+            "[[deviation]]\nname = 'wrong-mkdir'\nwhy = 'y'\noperation = '{operation}'\nfield = 'result'\n"
+        ))?;
+        let ended = ovlcheck(&["replay", "--rootless", "--expect", &known, &case])?;
+        ended.expect(status)?;
+        ensure!(ended.stdout.contains(word), "{}", ended.stdout);
+    }
+    Ok(())
+}
+
+/// With a case, that is asked; without one, a run that is long enough.
+fn what_is_no_longer_so_is_1_with_its_line() -> Result<()> {
+    let entry = "target = 'kernel'\n[[deviation]]\nwhy = 'y'\nname = 'gone'\nfield = 'nothing'\n";
+    let run = ["run", "--rootless", "--seed", "1", "--cases", "3", "--mirror", "0"];
+    for (rest, status) in
+        [("case = '''\nlower\nsteps\n'''", 1), ("within = 3", 1), ("within = 4", 0), ("kernel = '<2.6'\nwithin = 1", 0)]
+    {
+        let (_dir, path) = file(&format!("{entry}{rest}\n"))?;
+        let ended = ovlcheck(&[&run as &[_], &["--expect", &path]].concat())?;
+        ended.expect(status)?;
+        let named = ended.stderr.contains(&format!("{path}:4: 'gone' is no longer so: delete this entry"));
+        ensure!(named == (status == 1), "{rest}: {}", ended.stderr);
+        ensure!(ended.stdout.contains("no divergence that is not known"), "{rest}: {}", ended.stdout);
     }
     Ok(())
 }

@@ -79,6 +79,7 @@ fn agrees_with_a_campaign(privilege: Privilege) -> Result<()> {
         mirror: 0,
         shrink_time: Duration::ZERO,
         max_findings: 0,
+        expectations: None,
     };
     let summary = run(&settings, &AtomicBool::new(false), |_| {})?;
     ensure!(summary.stats.cases == CASES, "{} cases ran", summary.stats.cases);

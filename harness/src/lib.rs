@@ -13,6 +13,7 @@
 //! | [`resolve`] | layers as read, merged: what a view of them must show |
 //! | [`model`] | the specification: pure, no I/O, no clock, no randomness |
 //! | [`check`] | model against trace: agreement or a divergence |
+//! | [`expectations`] | what a target is known to do otherwise |
 //! | [`exec`] | the worker that mounts, runs and observes; `exec::sys` holds the only `unsafe` |
 //! | [`enumerate`] | every sequence of a few steps: states, transitions, cases |
 //! | [`container`] | root filesystems from archives, for the walk-through |
@@ -31,6 +32,7 @@ pub mod container;
 pub mod enumerate;
 pub mod errno;
 pub mod exec;
+pub mod expectations;
 pub mod generate;
 pub mod level;
 pub mod model;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::case::Case;
-use crate::check::{Divergence, Mirror, Oracle, Place, Transparency, judge, transparency};
+use crate::check::{Divergence, Judgement, Mirror, Oracle, Place, Transparency, judge_foreseen, transparency};
 use crate::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
+use crate::expectations::Expectations;
 use crate::level::Level;
 use crate::model::Clause;
 use crate::shrink::{Budget, CaseTree, shrink_from};
@@ -47,6 +48,43 @@ pub fn entries(case: &Case) -> usize {
     case.upper.entries.len() + case.lowers.iter().map(|l| l.entries.len()).sum::<usize>()
 }
 
+/// By what traces are judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judging<'a> {
+    /// The clause that is broken in the model, if one is.
+    pub fault: Option<Clause>,
+    /// What is known of the target, and so no finding.
+    pub expectations: Option<&'a Expectations>,
+}
+
+impl From<Option<Clause>> for Judging<'_> {
+    fn from(fault: Option<Clause>) -> Self {
+        Judging { fault, expectations: None }
+    }
+}
+
+impl Judging<'_> {
+    /// Judges by the model, the layers, and what is known.
+    pub fn judge(self, case: &Case, trace: &Trace) -> Judgement {
+        judge_foreseen(case, trace, self.fault, &|d| self.foresee(case, trace, d))
+    }
+
+    /// Which known deviation this is.
+    pub fn foresee(self, case: &Case, trace: &Trace, divergence: &Divergence) -> Option<usize> {
+        self.expectations?.foresee(case, &trace.environment, divergence)
+    }
+
+    /// Adds what comparing with a plain filesystem found to a judgement without a divergence.
+    pub fn add(self, case: &Case, trace: &Trace, judgement: &mut Judgement, transparency: &Transparency) {
+        let Some(divergence) = &transparency.divergence else { return };
+        match self.foresee(case, trace, divergence) {
+            Some(known) if judgement.known.contains(&known) => {}
+            Some(known) => judgement.known.push(known),
+            None => judgement.divergence = Some(divergence.clone()),
+        }
+    }
+}
+
 /// How often a case is run again before it is believed.
 const REPEATS: usize = 2;
 
@@ -76,14 +114,16 @@ pub fn examine(
     executor: &mut Executor,
     mirror: Option<&mut Executor>,
     case: &Case,
-    fault: Option<Clause>,
-) -> Result<(Trace, Option<Divergence>), ExecError> {
+    judging: Judging<'_>,
+) -> Result<(Trace, Judgement), ExecError> {
     let trace = executor.run(case)?;
-    let mut divergence = judge(case, &trace, fault).divergence;
-    if let (None, Some(plain)) = (&divergence, mirror) {
-        divergence = mirrored(plain, case, &trace)?.and_then(|t| t.divergence);
+    let mut judgement = judging.judge(case, &trace);
+    if let (None, false, Some(plain)) = (&judgement.divergence, judgement.cut, mirror) {
+        if let Some(transparency) = mirrored(plain, case, &trace)? {
+            judging.add(case, &trace, &mut judgement, &transparency);
+        }
     }
-    Ok((trace, divergence))
+    Ok((trace, judgement))
 }
 
 /// Makes sure of a divergence and shrinks its case while the signature stays. `mirror` runs plain
@@ -94,14 +134,14 @@ pub fn investigate(
     case: &Case,
     trace: Trace,
     divergence: Divergence,
-    fault: Option<Clause>,
+    judging: Judging<'_>,
     max_time: Duration,
 ) -> Result<Finding, ExecError> {
-    let mut finding = Finding { fault, ..Finding::unshrunk(case, trace, divergence) };
+    let mut finding = Finding { fault: judging.fault, ..Finding::unshrunk(case, trace, divergence) };
     let signature = finding.divergence.signature();
     let mut mirror = mirror.filter(|_| finding.divergence.oracle == Oracle::Plain);
     for _ in 0..REPEATS {
-        let again = examine(executor, mirror.as_deref_mut(), case, fault)?.1;
+        let again = examine(executor, mirror.as_deref_mut(), case, judging)?.1.divergence;
         if again.as_ref().map(Divergence::signature) != Some(signature.clone()) {
             let seen = again.map_or("no divergence".to_owned(), |d| d.to_string());
             finding.nondeterministic = Some(format!("run again, the case gave: {seen}"));
@@ -117,8 +157,8 @@ pub fn investigate(
         if error.is_some() {
             return false;
         }
-        match examine(executor, mirror.as_deref_mut(), candidate, fault) {
-            Ok((_, divergence)) => divergence.is_some_and(|d| d.signature() == signature),
+        match examine(executor, mirror.as_deref_mut(), candidate, judging) {
+            Ok((_, judgement)) => judgement.divergence.is_some_and(|d| d.signature() == signature),
             // A candidate that cannot be made here is not smaller, it is something else.
             Err(ExecError::Unsupported { .. } | ExecError::Setup(_)) => false,
             Err(e) => {
@@ -131,7 +171,8 @@ pub fn investigate(
         return Err(e);
     }
     finding.runs = shrunk.runs;
-    if let (trace, Some(divergence)) = examine(executor, mirror, &shrunk.case, fault)? {
+    let (trace, judgement) = examine(executor, mirror, &shrunk.case, judging)?;
+    if let Some(divergence) = judgement.divergence {
         if divergence.signature() == signature {
             (finding.case, finding.trace, finding.divergence) = (shrunk.case, trace, divergence);
         }
@@ -145,6 +186,6 @@ pub fn find_again(
     case: &Case,
     fault: Option<Clause>,
 ) -> Result<Option<(Trace, Divergence)>, ExecError> {
-    let (trace, divergence) = examine(executor, None, case, fault)?;
-    Ok(divergence.map(|d| (trace, d)))
+    let (trace, judgement) = examine(executor, None, case, fault.into())?;
+    Ok(judgement.divergence.map(|d| (trace, d)))
 }

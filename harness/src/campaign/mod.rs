@@ -2,12 +2,14 @@
 //!
 //! Nothing is printed here: the caller gets [`Event`]s while it runs and a [`Summary`] at the end.
 
+mod confirm;
 mod find;
 mod run;
 mod selftest;
 mod stats;
 
-pub use find::{Finding, entries, examine, find_again, investigate, mirrored, start_mirror};
+pub use confirm::{Confirmed, confirm};
+pub use find::{Finding, Judging, entries, examine, find_again, investigate, mirrored, start_mirror};
 pub use run::{Event, Settings, run, run_cases};
 pub use selftest::{FaultResult, REPLAYS, SelfTest, ShrunkFault, self_test};
-pub use stats::{Stats, Summary};
+pub use stats::{Known, Stats, Summary};

@@ -1,15 +1,17 @@
 //! The campaign's loop: each job owns a worker and takes the next case from a shared counter.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::find::{Finding, investigate, mirrored, start_mirror};
-use super::stats::{Stats, Summary};
+use super::confirm::{Confirmed, confirm};
+use super::find::{Finding, Judging, investigate, mirrored, start_mirror};
+use super::stats::{Known, Stats, Summary};
 use crate::case::Case;
-use crate::check::{Signature, judge};
+use crate::check::Signature;
 use crate::exec::{ExecError, Executor, WorkerConfig};
+use crate::expectations::Expectations;
 use crate::generate::{Profile, draw, seed_for};
 use crate::model::Model;
 use crate::trace::{Environment, Trace};
@@ -35,6 +37,14 @@ pub struct Settings {
     pub shrink_time: Duration,
     /// How many signatures are shrunk; further ones are only counted.
     pub max_findings: usize,
+    /// What is known of the target.
+    pub expectations: Option<Arc<Expectations>>,
+}
+
+impl Settings {
+    fn judging(&self) -> Judging<'_> {
+        Judging { fault: None, expectations: self.expectations.as_deref() }
+    }
 }
 
 /// What happens while a campaign runs.
@@ -104,11 +114,14 @@ pub fn run_cases<F>(
     source: &(dyn Fn(u64) -> Option<Case> + Sync),
     first: u64,
     stop: &AtomicBool,
-    on_event: F,
+    mut on_event: F,
 ) -> Result<Summary, ExecError>
 where
     F: FnMut(Event<'_>) + Send,
 {
+    // First what is said to be so: a run that goes on for hours should not end with news of its first minute.
+    let (confirmed, unforeseen) = confirm(settings)?;
+    unforeseen.iter().for_each(|finding| on_event(Event::Found(finding)));
     let shared = Shared {
         settings,
         stop,
@@ -119,8 +132,8 @@ where
         state: Mutex::new(State {
             stats: Stats::default(),
             environment: None,
-            findings: BTreeMap::new(),
-            found: Vec::new(),
+            findings: unforeseen.iter().enumerate().map(|(n, f)| (f.divergence.signature(), n)).collect(),
+            found: unforeseen,
             defects: Vec::new(),
             failure: None,
             on_event,
@@ -138,15 +151,46 @@ where
     }
     let mut defects = state.defects;
     defects.extend(state.failure.map(|f| f.to_string()));
+    let interrupted = stop.load(Ordering::Relaxed);
+    let known = match (&settings.expectations, &state.environment) {
+        (Some(expectations), Some(environment)) => {
+            told(expectations, environment, &confirmed, &state.stats, interrupted)
+        }
+        _ => Vec::new(),
+    };
     Ok(Summary {
         seed: settings.seed,
         environment: state.environment,
         stats: state.stats,
         findings: state.found,
         elapsed,
-        interrupted: stop.load(Ordering::Relaxed),
+        interrupted,
+        known,
         defects,
     })
+}
+
+/// What became of each known deviation.
+fn told(
+    expectations: &Expectations,
+    environment: &Environment,
+    confirmed: &BTreeMap<usize, Confirmed>,
+    stats: &Stats,
+    interrupted: bool,
+) -> Vec<Known> {
+    let of = |(n, deviation): (usize, &crate::expectations::KnownDeviation)| {
+        let cases = stats.known.get(&n).copied().unwrap_or(0);
+        let gone = match confirmed.get(&n) {
+            Some(Confirmed::Shown) => false,
+            Some(Confirmed::Gone) => true,
+            // Another one in its case: that is news enough.
+            Some(Confirmed::Other) => false,
+            None if deviation.case.is_some() => false,
+            None => cases == 0 && !interrupted && stats.cases >= deviation.within && deviation.applies(environment),
+        };
+        Known { name: deviation.name.clone(), line: deviation.line, cases, gone }
+    };
+    expectations.deviations.iter().enumerate().map(of).collect()
 }
 
 impl<F: FnMut(Event<'_>) + Send> Shared<'_, F> {
@@ -214,12 +258,14 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
         let Some((index, case)) = pending.pop_front() else { break };
         match executor.receive() {
             Ok(trace) => {
-                let mut judgement = judge(&case, &trace, None);
+                let judging = shared.settings.judging();
+                let mut judgement = judging.judge(&case, &trace);
                 let every = shared.settings.mirror.max(1);
-                if let (None, Some(plain), true) = (&judgement.divergence, &mut mirror, index % every == 0) {
+                let whole = judgement.divergence.is_none() && !judgement.cut;
+                if let (true, Some(plain), true) = (whole, &mut mirror, index % every == 0) {
                     if let Some(transparency) = mirrored(plain, &case, &trace)? {
                         stats.count_mirrored(&transparency);
-                        judgement.divergence = transparency.divergence;
+                        judging.add(&case, &trace, &mut judgement, &transparency);
                     }
                 }
                 stats.count(&case, &trace, &judgement);
@@ -228,7 +274,7 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
                     let mut done = vec![(index, case, trace, judgement)];
                     while let Some((index, case)) = pending.pop_front() {
                         let trace = executor.receive()?;
-                        let judgement = judge(&case, &trace, None);
+                        let judgement = judging.judge(&case, &trace);
                         stats.count(&case, &trace, &judgement);
                         done.push((index, case, trace, judgement));
                     }
@@ -291,7 +337,8 @@ fn found<F: FnMut(Event<'_>) + Send>(
         // Claimed before it is shrunk, so that no other job shrinks it too.
         state.findings.insert(signature.clone(), usize::MAX);
     }
-    let mut finding = investigate(executor, mirror, case, trace, divergence, None, shared.settings.shrink_time)?;
+    let judging = shared.settings.judging();
+    let mut finding = investigate(executor, mirror, case, trace, divergence, judging, shared.settings.shrink_time)?;
     finding.index = Some(index);
     let mut state = shared.state();
     let state = &mut *state;

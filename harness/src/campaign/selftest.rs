@@ -152,14 +152,14 @@ fn shrink_fault(
 ) -> Result<ShrunkFault, ExecError> {
     let begun = Instant::now();
     let finding =
-        investigate(executor, None, case, trace.clone(), divergence.clone(), Some(fault), settings.shrink_time)?;
+        investigate(executor, None, case, trace.clone(), divergence.clone(), Some(fault).into(), settings.shrink_time)?;
     let took = begun.elapsed();
     let mut replays = 0;
     let read_back: Result<Case, _> = finding.case.to_string().parse();
     if let Ok(written) = read_back {
         for _ in 0..REPLAYS {
-            let (_, again) = examine(executor, None, &written, Some(fault))?;
-            replays += u32::from(again.is_some_and(|d| d.signature() == divergence.signature()));
+            let (_, again) = examine(executor, None, &written, Some(fault).into())?;
+            replays += u32::from(again.divergence.is_some_and(|d| d.signature() == divergence.signature()));
         }
     }
     Ok(ShrunkFault { case: finding.case, runs: finding.runs, took, replays })

@@ -35,6 +35,10 @@ pub struct Stats {
     pub untested: BTreeMap<String, u64>,
     /// Cases that diverged.
     pub diverged: u64,
+    /// Cases in which a known deviation was met, by its number.
+    pub known: BTreeMap<usize, u64>,
+    /// Cases that were judged only up to a known deviation.
+    pub cut: u64,
     /// Operation by result: `None` is success.
     pub results: BTreeMap<(&'static str, Option<Errno>), u64>,
     /// How often each clause fired, indexed by `Clause as usize`.
@@ -50,6 +54,10 @@ impl Stats {
         self.changed += judgement.changed as u64;
         self.resolved += judgement.resolved as u64;
         self.diverged += u64::from(judgement.divergence.is_some());
+        self.cut += u64::from(judgement.cut);
+        for known in &judgement.known {
+            *self.known.entry(*known).or_default() += 1;
+        }
         for (step, record) in case.steps.iter().zip(&trace.steps) {
             self.mutating += u64::from(step.op.is_mutating());
             let errno = match record.outcome {
@@ -87,6 +95,10 @@ impl Stats {
         for (deviation, n) in &other.deviations {
             *self.deviations.entry(*deviation).or_default() += n;
         }
+        self.cut += other.cut;
+        for (known, n) in &other.known {
+            *self.known.entry(*known).or_default() += n;
+        }
         self.mutating += other.mutating;
         self.diverged += other.diverged;
         for (reason, n) in &other.untested {
@@ -107,6 +119,19 @@ impl Stats {
     }
 }
 
+/// What became of a known deviation in a campaign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its name.
+    pub name: String,
+    /// The line of its name in the file of expectations.
+    pub line: usize,
+    /// In how many cases it was met.
+    pub cases: u64,
+    /// It did not come true although it should have.
+    pub gone: bool,
+}
+
 /// What a campaign came to.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -122,6 +147,8 @@ pub struct Summary {
     pub elapsed: Duration,
     /// Whether it was cut short.
     pub interrupted: bool,
+    /// What became of each known deviation; empty where there are no expectations.
+    pub known: Vec<Known>,
     /// Defects of ovlcheck that it met.
     pub defects: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::forgive::Forgivable;
 use crate::bytes::Bytes;
 use crate::level::Level;
 use crate::model::disk::{Body, Disk, Ino, XattrValue};
@@ -34,6 +35,8 @@ pub(super) struct Known {
     /// What the target claims to be. Below Linux's own level inode and device numbers, links of directories,
     /// times of access and change, and which error it is are its own business.
     pub level: Level,
+    /// What is not compared in this step, because it is known to differ.
+    pub forgiven: Forgivable,
     /// No overlay: private xattrs are ordinary ones.
     pub plain: bool,
     /// Inodes that open descriptors keep in being.
@@ -56,7 +59,7 @@ fn time(t: Time) -> String {
 
 impl Known {
     fn stamp(&mut self, ino: Ino, field: &str, stamp: Stamp, seen: Time) {
-        if self.late.is_none() && !self.spans.admits(stamp, seen) {
+        if self.late.is_none() && !self.forgiven.covers(field) && !self.spans.admits(stamp, seen) {
             self.late = Some((Diff::new(field, self.spans.describe(stamp), time(seen)), Some(ino)));
         }
     }
@@ -64,7 +67,7 @@ impl Known {
     /// Compares an inode number. A filesystem that uses numbers again may give that of an inode that has
     /// no name any more and that no descriptor holds.
     pub(super) fn number(&mut self, disk: &Disk, ino: Ino, seen: u64) -> Result<(), Diff> {
-        if self.level < Level::Linux {
+        if self.level < Level::Linux || self.forgiven.covers("ino") {
             return Ok(());
         }
         if disk.traits.reuses_numbers {
@@ -102,7 +105,8 @@ impl Known {
             ));
         }
         let linux = self.level == Level::Linux;
-        if look.nlink != seen.nlink && (linux || merged && kind != Kind::Dir) {
+        let counted = linux || merged && kind != Kind::Dir;
+        if counted && look.nlink != seen.nlink && !self.forgiven.covers("nlink") {
             return Err(Diff::new("nlink", look.nlink, seen.nlink));
         }
         let (size, rdev) = match &inode.body {
@@ -123,7 +127,8 @@ impl Known {
             ));
         }
         self.number(disk, look.number, seen.ino)?;
-        if linux && merged && *self.merged_dev.get_or_insert(seen.dev) != seen.dev {
+        let one_device = linux && merged && !self.forgiven.covers("dev");
+        if one_device && *self.merged_dev.get_or_insert(seen.dev) != seen.dev {
             let (major, minor) = self.merged_dev.unwrap_or_default();
             let seen = format!("{}:{}", seen.dev.0, seen.dev.1);
             return Err(Diff::new("dev", format!("{major}:{minor}, as everything here"), seen));
@@ -153,10 +158,12 @@ impl Known {
             XattrValue::Uuid(_) => "the uuid of this upper".to_owned(),
         };
         let ignored = |name: &[u8]| IGNORED_XATTRS.iter().any(|i| i.as_bytes() == name);
-        let mut rest = seen.iter().filter(|(n, _)| !ignored(n)).peekable();
+        let forgiven = self.forgiven;
+        let passed = |name: &[u8]| ignored(name) || forgiven.covers_xattr(name);
+        let mut rest = seen.iter().filter(|(n, _)| !passed(n)).peekable();
         let shown = merged && !self.plain;
         for (name, value) in &disk[ino].xattrs {
-            if ignored(name) {
+            if passed(name) {
                 continue;
             }
             // Through the overlay, private names are hidden and escaped ones come back (XAT-02).

@@ -2,6 +2,7 @@
 
 use super::compare::{Diff, IGNORED_XATTRS, Known};
 use super::divergence::{Divergence, Oracle, Place};
+use super::forgive::Forgiven;
 use super::layers;
 use super::trees::{self, Late, TreeDiff};
 use crate::bytes::Bytes;
@@ -15,8 +16,12 @@ use crate::trace::{DirEntry, End, Footprint, Observation, Outcome, Side, Span, S
 /// What judging a trace gives.
 #[derive(Clone, Debug)]
 pub struct Judgement {
-    /// The first difference, if there is one.
+    /// The first difference that nobody foresaw, if there is one.
     pub divergence: Option<Divergence>,
+    /// What was foreseen and came true, by the numbers that the foresight gave; each once, in order.
+    pub known: Vec<usize>,
+    /// The case was judged up to a foreseen difference after which nothing can be said.
+    pub cut: bool,
     /// The case was judged up to a difference from what a higher level than the target's demands.
     pub beyond: bool,
     /// How many steps were compared in full.
@@ -31,13 +36,46 @@ pub struct Judgement {
 
 /// Judges a trace of `case`. With a `fault`, the model is wrong in that one clause.
 pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
+    judge_foreseen(case, trace, fault, &|_| None)
+}
+
+/// Judges a trace as [`judge`] does, but a difference that `foresee` knows, by the number that it gives, is
+/// no news.
+///
+/// After it the case is judged on where that is sound: where the model decides nothing by the field that
+/// differed (see `Forgiven`). That field is then compared no more, anywhere in the case, from that step on.
+/// After any other foreseen difference the target's state is another than the model's, and judging ends.
+pub fn judge_foreseen(
+    case: &Case,
+    trace: &Trace,
+    fault: Option<Clause>,
+    foresee: &dyn Fn(&Divergence) -> Option<usize>,
+) -> Judgement {
+    let mut forgiven = Forgiven::default();
+    let mut known = Vec::new();
+    loop {
+        let mut judgement = judge_once(case, trace, fault, &forgiven);
+        let Some((index, found)) = judgement.divergence.as_ref().and_then(|d| Some((foresee(d)?, d.clone()))) else {
+            judgement.known = known;
+            return judgement;
+        };
+        if !known.contains(&index) {
+            known.push(index);
+        }
+        if !forgiven.add(&found, trace.environment.level) {
+            return Judgement { divergence: None, known, cut: true, ..judgement };
+        }
+    }
+}
+
+fn judge_once(case: &Case, trace: &Trace, fault: Option<Clause>, forgiven: &Forgiven) -> Judgement {
     let context = Context::of(&trace.environment);
     let level = trace.environment.level;
     let mut known = Known { level, plain: context.view == View::Plain, ..Known::default() };
     known.spans.push(trace.setup);
     known.spans.push(trace.mounted);
-    let mut judge =
-        Judge { model: Model::new(case, context, fault), known, case, trace, checked: 0, changed: 0, late_at: None };
+    let model = Model::new(case, context, fault);
+    let mut judge = Judge { model, known, case, trace, forgiven, checked: 0, changed: 0, late_at: None };
     let mut divergence = judge.run().err().map(|d| *d);
     // What only a higher level demands is no finding; nor is what comes of it.
     let beyond = divergence.as_ref().and_then(|d| d.rule).is_some_and(|rule| rule.level() > level);
@@ -51,7 +89,8 @@ pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
         let until = if judge.model.adrift || judge.model.undecided { checked } else { usize::MAX };
         (resolved, divergence) = layers::check(case, trace, until);
     }
-    Judgement { divergence, beyond, checked, changed, resolved, fired: judge.model.rules.fired().to_vec() }
+    let fired = judge.model.rules.fired().to_vec();
+    Judgement { divergence, known: Vec::new(), cut: false, beyond, checked, changed, resolved, fired }
 }
 
 struct Judge<'a> {
@@ -59,6 +98,7 @@ struct Judge<'a> {
     known: Known,
     case: &'a Case,
     trace: &'a Trace,
+    forgiven: &'a Forgiven,
     checked: usize,
     changed: usize,
     late_at: Option<(Oracle, Bytes)>,
@@ -92,6 +132,7 @@ impl Judge<'_> {
         }
         self.ending()?;
         if let Some(last) = &self.trace.last {
+            self.known.forgiven = self.forgiven.at(Place::End);
             self.model.rules.begin_step();
             let looked = self.observe(Place::End, last);
             if self.model.undecided {
@@ -134,6 +175,7 @@ impl Judge<'_> {
     fn step(&mut self, index: usize, record: &StepTrace) -> Verdict {
         let Some(step) = self.case.steps.get(index) else { return Ok(()) };
         let place = Place::Step(index);
+        self.known.forgiven = self.forgiven.at(place);
         self.model.rules.begin_step();
         let span = self.known.spans.push(record.span);
         self.model.at(span);

@@ -7,6 +7,7 @@
 mod compare;
 mod divergence;
 mod expect;
+mod forgive;
 mod judge;
 mod layers;
 mod looks;
@@ -16,7 +17,7 @@ mod trees;
 pub use compare::IGNORED_XATTRS;
 pub use divergence::{Divergence, Oracle, Place, Signature};
 pub use expect::check_expectations;
-pub use judge::{Judgement, judge};
+pub use judge::{Judgement, judge, judge_foreseen};
 pub use layers::resolve_layers;
 pub use looks::look_after;
 pub use transparency::{Deviation, Mirror, Transparency, transparency};

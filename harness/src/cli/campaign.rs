@@ -55,6 +55,13 @@ pub(super) struct RunArgs {
     /// Write case, report, trace and shell script of every finding to this directory.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// What the target is known to do otherwise, as docs/targets.md describes it: only what is not in this
+    /// file is a finding, and what is in it but no longer so is one as well.
+    #[arg(long, value_name = "FILE.toml")]
+    expect: Option<PathBuf>,
+    /// Write a file for --expect with an entry for what was found.
+    #[arg(long, value_name = "FILE.toml")]
+    propose: Option<PathBuf>,
     /// Print JSON, one value a line, as docs/json.md describes it.
     #[arg(long)]
     json: bool,
@@ -79,6 +86,8 @@ impl Default for RunArgs {
             steps: 30,
             mirror: 4,
             keep: None,
+            expect: None,
+            propose: None,
             json: false,
             junit: None,
             worker,
@@ -110,6 +119,10 @@ pub(super) fn seed_or_time(seed: Option<u64>) -> u64 {
 pub(super) fn run(args: &RunArgs) -> u8 {
     let stop = stop_flag();
     let worker = args.worker.config();
+    let expectations = match args.worker.expectations(args.expect.as_deref()) {
+        Ok(expectations) => expectations,
+        Err(status) => return status,
+    };
     let steps = args.steps as usize;
     let settings = Settings {
         seed: seed_or_time(args.seed),
@@ -120,7 +133,8 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         worker,
         mirror: args.mirror,
         shrink_time: Duration::from_secs(10),
-        max_findings: 50,
+        max_findings: if args.propose.is_some() { 200 } else { 50 },
+        expectations,
     };
     if let Some(dir) = &args.keep {
         if let Err(e) = std::fs::create_dir_all(dir) {
@@ -168,7 +182,17 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     } else if !summary.findings.is_empty() {
         hint = "write them to files: run again with the same --seed and --keep DIR".to_owned();
     }
+    if let Some(file) = &args.propose {
+        if let Err(e) = std::fs::write(file, report::propose(&summary)) {
+            eprintln!("ovlcheck: cannot write {}: {e}", file.display());
+            return CANNOT;
+        }
+    }
     let status = status(&summary);
+    for gone in summary.known.iter().filter(|known| known.gone) {
+        let file = args.expect.as_deref().unwrap_or(Path::new("")).display();
+        eprintln!("ovlcheck: {file}:{}: '{}' is no longer so: delete this entry", gone.line, gone.name);
+    }
     if let Some(path) = &args.junit {
         let text = report::junit("ovlcheck run", summary.elapsed.as_secs_f64(), &report::junit_tests(&summary));
         if let Err(e) = std::fs::write(path, text) {
@@ -187,7 +211,8 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 fn status(summary: &Summary) -> u8 {
     match summary {
         s if s.interrupted => INTERRUPTED,
-        s if s.stats.diverged > 0 => DIVERGED,
+        s if s.stats.diverged > 0 || !s.findings.is_empty() => DIVERGED,
+        s if s.known.iter().any(|known| known.gone) => DIVERGED,
         s if !s.defects.is_empty() => DEFECT,
         s if s.stats.cases == 0 => CANNOT,
         _ => HELD,

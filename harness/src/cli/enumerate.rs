@@ -175,6 +175,7 @@ fn go_on(
         mirror: 0,
         shrink_time: Duration::from_secs(10),
         max_findings: 50,
+        expectations: None,
     };
     let mut progress = Progress::new();
     let mut state = from.clone();

@@ -7,18 +7,23 @@ mod explain;
 mod replay;
 mod resolve;
 mod selftest;
+mod targets;
 mod walkthrough;
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::exec::{ExecError, TargetSpec, WorkerConfig};
+use crate::expectations::{Expectations, Version};
 use crate::generate::{Profile, draw, seed_for};
 use crate::level::Level;
 use crate::model::Model;
 use crate::report;
 use crate::trace::{Filesystem, Privilege};
+use targets::NAMED;
 
 /// Exit status: all held.
 pub const HELD: u8 = 0;
@@ -137,9 +142,9 @@ struct WorkerArgs {
     /// Run in a user namespace with `userxattr` although this is root.
     #[arg(long)]
     rootless: bool,
-    /// What to test. A program that mounts must be installed: `apt-get install fuse-overlayfs`.
+    /// What to test. A program that mounts must be installed; docs/targets.md says how.
     #[arg(long, value_name = "NAME", default_value = "kernel",
-          value_parser = clap::builder::PossibleValuesParser::new(NAMED.map(|n| n.0)))]
+          value_parser = clap::builder::PossibleValuesParser::new(NAMED.map(|n| n.name)))]
     target: String,
     /// Judge the target as what it claims to be: contract (what is seen through the mount), format (what lies
     /// in the upper layer, too) or linux (all that Linux does). The default is that of the target.
@@ -159,32 +164,41 @@ struct WorkerArgs {
     filesystem: String,
 }
 
-/// The targets with a name: their command line, if they are programs, and what they claim to be.
-const NAMED: [(&str, Option<&str>, Level); 3] = [
-    ("kernel", None, Level::Linux),
-    ("plain", None, Level::Linux),
-    (
-        "fuse-overlayfs",
-        Some("fuse-overlayfs -o lowerdir={lowerdir},upperdir={upperdir},workdir={workdir} {merged}"),
-        Level::Contract,
-    ),
-];
-
 impl WorkerArgs {
     fn config(&self) -> WorkerConfig {
         let root = rustix::process::geteuid().is_root();
         let privilege = if root && !self.rootless { Privilege::Root } else { Privilege::Rootless };
-        let named = NAMED.iter().find(|n| n.0 == self.target).unwrap_or(&NAMED[0]);
-        let (target, claimed) = match (&self.target_command, named) {
-            (Some(template), _) => (TargetSpec::Command(template.clone()), Level::Linux),
-            _ if self.plain => (TargetSpec::Plain, Level::Linux),
-            (None, ("plain", ..)) => (TargetSpec::Plain, Level::Linux),
-            (None, (_, Some(template), level)) => (TargetSpec::Command((*template).to_owned()), *level),
-            (None, _) => (TargetSpec::Kernel, Level::Linux),
+        let named = targets::named(&self.target);
+        let (target, claimed) = match &self.target_command {
+            Some(template) => (TargetSpec::Command(template.clone()), Level::Linux),
+            None if self.plain => (TargetSpec::Plain, Level::Linux),
+            None => (named.spec(), named.level),
         };
         let level = self.level.as_ref().and_then(|name| name.parse().ok()).unwrap_or(claimed);
         let filesystem = Filesystem::named(&self.filesystem).unwrap_or_default();
         WorkerConfig { filesystem, level, ..WorkerConfig::new(privilege, target) }
+    }
+
+    /// The version of the target, if it is one with a name that tells it.
+    fn version(&self) -> Option<Version> {
+        if self.target_command.is_some() || self.plain { None } else { targets::named(&self.target).version() }
+    }
+
+    /// Reads what is known of the target. The error is the exit status; what is wrong has been said.
+    fn expectations(&self, file: Option<&Path>) -> Result<Option<Arc<Expectations>>, u8> {
+        let Some(file) = file else { return Ok(None) };
+        let known = Expectations::load(file, self.version().as_ref()).map_err(|e| {
+            eprintln!("ovlcheck: {e}");
+            USAGE
+        })?;
+        let target = self.config().target;
+        match &known.target {
+            Some(of) if of != target.name() => {
+                eprintln!("ovlcheck: {} is about {of}, not {}", file.display(), target.name());
+                Err(USAGE)
+            }
+            _ => Ok(Some(known)),
+        }
     }
 }
 

@@ -7,9 +7,9 @@ use clap::Args;
 
 use super::say;
 use super::{CANNOT, DEFECT, DIVERGED, HELD, USAGE, WorkerArgs, refuse};
-use crate::campaign::{Finding, mirrored, start_mirror};
+use crate::campaign::{Finding, Judging, mirrored, start_mirror};
 use crate::case::{Case, text};
-use crate::check::{check_expectations, judge};
+use crate::check::check_expectations;
 use crate::exec::{ExecError, Executor};
 use crate::model::Clause;
 use crate::model::options::Options;
@@ -37,6 +37,9 @@ pub(super) struct ReplayArgs {
     /// Break this clause of the model, to see what would be reported.
     #[arg(long, value_name = "CLAUSE")]
     fault: Option<Clause>,
+    /// What the target is known to do otherwise: see `ovlcheck run --help`.
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["fault", "trace"])]
+    expect: Option<PathBuf>,
     /// Print the traces as JSON, one a line, instead of judging them.
     #[arg(long)]
     trace: bool,
@@ -76,6 +79,11 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
         eprintln!("ovlcheck: --script takes one case file, not {}", cases.len());
         return USAGE;
     }
+    let expectations = match args.worker.expectations(args.expect.as_deref()) {
+        Ok(expectations) => expectations,
+        Err(status) => return status,
+    };
+    let judging = Judging { fault: args.fault, expectations: expectations.as_deref() };
     let mut executor = match Executor::start(args.worker.config()) {
         Ok(executor) => executor,
         Err(e) => return refuse(&e),
@@ -116,16 +124,26 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
                     return status;
                 }
             }
-            let mut divergence =
-                judge(case, &trace, args.fault).divergence.or_else(|| check_expectations(case, &trace));
-            if let (None, Some(plain)) = (&divergence, &mut mirror) {
-                divergence = match mirrored(plain, case, &trace) {
-                    Ok(transparency) => transparency.and_then(|t| t.divergence),
-                    Err(e) => return refuse(&e),
-                };
+            let mut judgement = judging.judge(case, &trace);
+            // What a case asserts of a target that is known to do otherwise says nothing new.
+            if judgement.divergence.is_none() && judgement.known.is_empty() {
+                if let Some(broken) = check_expectations(case, &trace) {
+                    match judging.foresee(case, &trace, &broken) {
+                        Some(known) => judgement.known.push(known),
+                        None => judgement.divergence = Some(broken),
+                    }
+                }
             }
-            let Some(divergence) = divergence else {
-                told.held(file);
+            if let (None, false, Some(plain)) = (&judgement.divergence, judgement.cut, &mut mirror) {
+                match mirrored(plain, case, &trace) {
+                    Ok(None) => {}
+                    Ok(Some(transparency)) => judging.add(case, &trace, &mut judgement, &transparency),
+                    Err(e) => return refuse(&e),
+                }
+            }
+            let Some(divergence) = judgement.divergence else {
+                let name = |n: &usize| expectations.as_ref().and_then(|e| Some(e.deviations.get(*n)?.name.as_str()));
+                told.held(file, &judgement.known.iter().filter_map(name).collect::<Vec<_>>());
                 continue;
             };
             if let Some(why) = args.script.as_ref().and_then(|_| script::silent_about(&divergence)) {
@@ -153,12 +171,17 @@ impl<'a> Told<'a> {
         Told { args, tests: Vec::new(), counts: [0; 3] }
     }
 
-    fn held(&mut self, file: &Path) {
+    /// It held, but for what is known.
+    fn held(&mut self, file: &Path, known: &[&str]) {
         self.counts[0] += 1;
-        if self.args.json {
-            say!("{}", report::json_case(&file.display().to_string(), "holds", None, None));
-        } else {
-            say!("{}: holds", file.display());
+        let reason = (!known.is_empty()).then(|| known.join(", "));
+        match (self.args.json, reason) {
+            (true, None) => say!("{}", report::json_case(&file.display().to_string(), "holds", None, None)),
+            (true, Some(names)) => {
+                say!("{}", report::json_case(&file.display().to_string(), "known", Some(&names), None));
+            }
+            (false, None) => say!("{}: holds", file.display()),
+            (false, Some(names)) => say!("{}: known: {names}", file.display()),
         }
         self.add(file, report::JunitResult::Passed);
     }

@@ -57,6 +57,7 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
             mirror: 0,
             shrink_time: Duration::from_secs(10),
             max_findings: 0,
+            expectations: None,
         })
         .collect();
     say!("seed {seed}");

@@ -45,6 +45,11 @@ pub fn junit_tests(summary: &Summary) -> Vec<JunitTest> {
         let rule = d.rule.map_or("no rule", |r| r.id());
         JunitTest { name: format!("{rule} {} {}", d.operation, d.field), result: failed(finding) }
     }));
+    for known in summary.known.iter().filter(|known| known.gone) {
+        let message = format!("line {} of the expectations is no longer so: delete this entry", known.line);
+        let result = JunitResult::Failed { report: message.clone(), message };
+        tests.push(JunitTest { name: format!("known deviation {}", known.name), result });
+    }
     for (reason, n) in &stats.untested {
         let name = format!("{n} cases not tested");
         tests.push(JunitTest { name, result: JunitResult::Skipped(reason.clone()) });

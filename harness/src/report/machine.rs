@@ -33,7 +33,7 @@ pub fn json_finding(finding: &Finding) -> Value {
     line
 }
 
-/// What came of a case file: `holds`, `diverges` (with the finding) or `not tested` (with the reason).
+/// What came of a case file: `holds`, `known` (with the names of the deviations), `diverges` (with the finding) or `not tested` (with the reason).
 pub fn json_case(file: &str, result: &str, reason: Option<&str>, finding: Option<&Finding>) -> Value {
     json!({
         "event": "case",
@@ -54,6 +54,11 @@ pub fn json_summary(summary: &Summary, status: u8) -> Value {
         .collect();
     let untested: Vec<Value> =
         stats.untested.iter().map(|(reason, n)| json!({ "reason": reason, "count": n })).collect();
+    let known: Vec<Value> = summary
+        .known
+        .iter()
+        .map(|k| json!({ "name": k.name, "line": k.line, "cases": k.cases, "gone": k.gone }))
+        .collect();
     json!({
         "event": "end",
         "status": status,
@@ -71,6 +76,8 @@ pub fn json_summary(summary: &Summary, status: u8) -> Value {
         "results": results,
         "never_fired": stats.never_fired().iter().map(|c| c.id()).collect::<Vec<_>>(),
         "untested": untested,
+        "known": known,
+        "cut": stats.cut,
         "defects": summary.defects,
     })
 }

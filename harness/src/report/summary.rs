@@ -58,8 +58,10 @@ pub fn summary(summary: &Summary, replay_hint: &str) -> String {
     for defect in &summary.defects {
         let _ = writeln!(out, "defect: {defect}");
     }
-    if stats.diverged == 0 {
-        let _ = writeln!(out, "\nno divergence");
+    let _ = write_known(&mut out, summary);
+    if stats.diverged == 0 && summary.findings.is_empty() {
+        let news = if summary.known.is_empty() { "no divergence" } else { "no divergence that is not known" };
+        let _ = writeln!(out, "\n{news}");
     } else {
         let n = summary.findings.len();
         let _ = writeln!(out, "\n{} of {} cases diverged, {n} signatures:", stats.diverged, stats.cases);
@@ -69,6 +71,19 @@ pub fn summary(summary: &Summary, replay_hint: &str) -> String {
         let _ = writeln!(out, "{replay_hint}");
     }
     out
+}
+
+/// What became of the known deviations.
+fn write_known(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    if summary.known.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nknown deviations ({} cases were judged only up to one):", summary.stats.cut)?;
+    for known in &summary.known {
+        let gone = if known.gone { "  NO LONGER SO" } else { "" };
+        writeln!(out, "{:>9} cases  {}{gone}", known.cases, known.name)?;
+    }
+    Ok(())
 }
 
 fn write_head(out: &mut String, summary: &Summary) -> std::fmt::Result {
