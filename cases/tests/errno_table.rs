@@ -80,6 +80,7 @@ fn agrees_with_a_campaign(privilege: Privilege) -> Result<()> {
         shrink_time: Duration::ZERO,
         max_findings: 0,
         expectations: None,
+        coverage: false,
     };
     let summary = run(&settings, &AtomicBool::new(false), |_| {})?;
     ensure!(summary.stats.cases == CASES, "{} cases ran", summary.stats.cases);

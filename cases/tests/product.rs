@@ -43,6 +43,7 @@ fn trials() -> Vec<Trial> {
         trial("bad_input/a_command_that_exits_is_1", vec![Need::Rootless], a_command_that_exits_is_1),
         trial("json/a_replay_ends_with_its_status", kernel(), a_replay_ends_with_its_status),
         trial("json/a_campaign_ends_with_its_summary", kernel(), a_campaign_ends_with_its_summary),
+        trial("coverage/is_counted_over_seeds", kernel(), coverage_is_counted_over_seeds),
         trial("script/takes_one_case", vec![], script_takes_one_case),
     ];
     for part in 0..SCRIPT_PARTS {
@@ -450,6 +451,48 @@ fn a_campaign_ends_with_its_summary() -> Result<()> {
     let lines = json_lines(&ended.expect(1)?.stdout)?;
     let finding = lines.iter().find(|l| l["event"] == "finding").context("no finding")?;
     ensure!(finding["step"] == "mount" && finding["case"].as_str().is_some(), "{finding}");
+    Ok(())
+}
+
+/// Two seeds are as many cases as each alone, and the tables count what the campaign ran.
+fn coverage_is_counted_over_seeds() -> Result<()> {
+    let run = |more: &[&str]| -> Result<Ended> {
+        ovlcheck(&[&["run", "--seed", "1", "--cases", "20", "--mirror", "0"], more].concat())
+    };
+    let ended = run(&["--coverage", "--seeds", "2", "--json"])?;
+    let lines = json_lines(&ended.expect(0)?.stdout)?;
+    let end = &lines[lines.len() - 1];
+    ensure!(end["cases"] == 40 && end["seed"] == 1 && end["seeds"] == 2, "{end}");
+    let all = |what: &str| end["coverage"][what].as_array().cloned().with_context(|| format!("no {what}"));
+    let states: BTreeSet<String> =
+        all("targets")?.iter().filter_map(|t| t["state"].as_str().map(str::to_owned)).collect();
+    for state in ["free", "whiteout", "lower", "merged", "upper", "copied-up", "shadowing", "removed", "closed"] {
+        ensure!(states.contains(state), "no target is '{state}' among {states:?}");
+    }
+    // What both count is the same, but for cases whose end no rule decides.
+    let calls = |op: &str| -> Result<u64> {
+        let results = end["results"].as_array().context("results")?;
+        Ok(results.iter().filter(|r| r["operation"] == op).filter_map(|r| r["count"].as_u64()).sum())
+    };
+    for op in ["rename", "chmod", "unlink", "write"] {
+        let counted: u64 = all("targets")?
+            .iter()
+            .filter(|t| t["operation"] == op && t["second"] == false)
+            .filter_map(|t| t["calls"].as_u64())
+            .sum();
+        let calls = calls(op)?;
+        ensure!(counted <= calls && counted * 2 > calls, "{op}: {counted} of {} calls have a target", calls);
+    }
+    ensure!(all("clauses")?.len() > 200 && all("mutating")?.len() > 20, "{end}");
+    let told = run(&["--coverage", "--wanted", "1"])?;
+    let out = &told.expect(0)?.stdout;
+    for wanted in
+        ["errors by operation", "operations by the state of their target", "each clause fires 1 times; less: "]
+    {
+        ensure!(out.contains(wanted), "no '{wanted}' in\n{out}");
+    }
+    ensure!(out.ends_with("no divergence\n"), "{out}");
+    run(&["--wanted", "1"])?.expect(2)?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use super::confirm::{Confirmed, confirm};
 use super::find::{Finding, Judging, investigate, mirrored, start_mirror};
 use super::stats::{Known, Stats, Summary};
 use crate::case::Case;
-use crate::check::Signature;
+use crate::check::{Signature, origins};
 use crate::exec::{ExecError, Executor, WorkerConfig};
 use crate::expectations::Expectations;
 use crate::generate::{Profile, draw, seed_for};
@@ -39,6 +39,8 @@ pub struct Settings {
     pub max_findings: usize,
     /// What is known of the target.
     pub expectations: Option<Arc<Expectations>>,
+    /// Whether to count where the targets of calls come from, which takes the model once more.
+    pub coverage: bool,
 }
 
 impl Settings {
@@ -160,6 +162,7 @@ where
     };
     Ok(Summary {
         seed: settings.seed,
+        seeds: 1,
         environment: state.environment,
         stats: state.stats,
         findings: state.found,
@@ -269,6 +272,9 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
                     }
                 }
                 stats.count(&case, &trace, &judgement);
+                if shared.settings.coverage {
+                    stats.count_origins(&trace, &origins(&case, &trace));
+                }
                 if judgement.divergence.is_some() {
                     // The worker is needed for shrinking: first let it finish what it has in hand.
                     let mut done = vec![(index, case, trace, judgement)];

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::find::Finding;
 use crate::case::Case;
-use crate::check::{Deviation, Judgement, Transparency};
+use crate::check::{Deviation, Judgement, TargetOrigin, Transparency};
 use crate::errno::Errno;
-use crate::model::{CLAUSES, Clause};
+use crate::model::{CLAUSES, Clause, Origin};
 use crate::trace::{Environment, Outcome, Trace};
 
 /// Counts that add up over cases and workers.
@@ -43,6 +43,11 @@ pub struct Stats {
     pub results: BTreeMap<(&'static str, Option<Errno>), u64>,
     /// How often each clause fired, indexed by `Clause as usize`.
     pub fired: Vec<u64>,
+    /// Operation by the state of its target, and whether that is its second one (a new name, what is written
+    /// to): how many calls there were and how many of them succeeded. Empty unless coverage was asked for.
+    pub origins: BTreeMap<(&'static str, bool, Origin), (u64, u64)>,
+    /// Of each operation that is meant to change something: its calls so meant, and those that succeeded.
+    pub mutations: BTreeMap<&'static str, (u64, u64)>,
 }
 
 impl Stats {
@@ -59,16 +64,30 @@ impl Stats {
             *self.known.entry(*known).or_default() += 1;
         }
         for (step, record) in case.steps.iter().zip(&trace.steps) {
-            self.mutating += u64::from(step.op.is_mutating());
             let errno = match record.outcome {
                 Outcome::Ok(_) => None,
                 Outcome::Err(e) => Some(e),
             };
+            if step.op.is_mutating() {
+                self.mutating += 1;
+                let row = self.mutations.entry(step.op.name()).or_default();
+                *row = (row.0 + 1, row.1 + u64::from(errno.is_none()));
+            }
             *self.results.entry((step.op.name(), errno)).or_default() += 1;
         }
         self.fired.resize(CLAUSES, 0);
         for (total, fired) in self.fired.iter_mut().zip(&judgement.fired) {
             *total += u64::from(*fired);
+        }
+    }
+
+    /// Counts where the targets of one case's calls came from.
+    pub fn count_origins(&mut self, trace: &Trace, targets: &[TargetOrigin]) {
+        for target in targets {
+            let Some(record) = trace.steps.get(target.step) else { continue };
+            let row = self.origins.entry((target.operation, target.second, target.origin)).or_default();
+            let succeeded = matches!(record.outcome, Outcome::Ok(_));
+            *row = (row.0 + 1, row.1 + u64::from(succeeded));
         }
     }
 
@@ -107,10 +126,26 @@ impl Stats {
         for (key, n) in &other.results {
             *self.results.entry(*key).or_default() += n;
         }
+        for (key, (calls, succeeded)) in &other.origins {
+            let row = self.origins.entry(*key).or_default();
+            *row = (row.0 + calls, row.1 + succeeded);
+        }
+        for (operation, (calls, succeeded)) in &other.mutations {
+            let row = self.mutations.entry(operation).or_default();
+            *row = (row.0 + calls, row.1 + succeeded);
+        }
         self.fired.resize(CLAUSES, 0);
         for (total, fired) in self.fired.iter_mut().zip(&other.fired) {
             *total += fired;
         }
+    }
+
+    /// Every clause with how often it fired, the rarest first.
+    pub fn by_firing(&self) -> Vec<(Clause, u64)> {
+        let fired = |clause: &Clause| self.fired.get(*clause as usize).copied().unwrap_or(0);
+        let mut all: Vec<(Clause, u64)> = Clause::ALL.iter().map(|c| (*c, fired(c))).collect();
+        all.sort_by_key(|(_, n)| *n);
+        all
     }
 
     /// Clauses that never fired.
@@ -135,8 +170,10 @@ pub struct Known {
 /// What a campaign came to.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// The seed that every case was drawn from.
+    /// The seed that every case was drawn from; of several campaigns the first.
     pub seed: u64,
+    /// How many campaigns this is about, each with the next seed.
+    pub seeds: u64,
     /// Where it ran; `None` if no worker came up.
     pub environment: Option<Environment>,
     /// The counts.
@@ -151,4 +188,29 @@ pub struct Summary {
     pub known: Vec<Known>,
     /// Defects of ovlcheck that it met.
     pub defects: Vec<String>,
+}
+
+impl Summary {
+    /// Adds another campaign, with the next seed: a finding of a signature that was met counts there.
+    pub fn add(&mut self, other: Summary) {
+        self.seeds += other.seeds;
+        self.environment = self.environment.take().or(other.environment);
+        self.stats.add(&other.stats);
+        self.elapsed += other.elapsed;
+        self.interrupted |= other.interrupted;
+        self.defects.extend(other.defects);
+        for (known, more) in self.known.iter_mut().zip(other.known) {
+            known.cases += more.cases;
+            known.gone &= more.gone;
+        }
+        for mut finding in other.findings {
+            // An index means a case of the first seed.
+            finding.index = None;
+            let signature = finding.divergence.signature();
+            match self.findings.iter_mut().find(|f| f.divergence.signature() == signature) {
+                Some(known) => known.times += finding.times,
+                None => self.findings.push(finding),
+            }
+        }
+    }
 }

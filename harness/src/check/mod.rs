@@ -11,6 +11,7 @@ mod forgive;
 mod judge;
 mod layers;
 mod looks;
+mod origins;
 mod transparency;
 mod trees;
 
@@ -20,4 +21,5 @@ pub use expect::check_expectations;
 pub use judge::{Judgement, judge, judge_foreseen};
 pub use layers::resolve_layers;
 pub use looks::look_after;
+pub use origins::{TargetOrigin, origins};
 pub use transparency::{Deviation, Mirror, Transparency, transparency};

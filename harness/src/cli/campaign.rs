@@ -25,6 +25,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   ovlcheck run --seed 7                     12000 cases, the same ones every time
   ovlcheck run --time 600 --keep found/     ten minutes; every finding as a case file
+  ovlcheck run --coverage --seeds 20        what is reached, and how often, over twenty seeds
   ovlcheck run --rootless --jobs 1          as an ordinary user would mount
   ovlcheck run --fs xfs                     the layers on XFS (also ext4, btrfs), as root
   ovlcheck run --plain                      no overlay: is the model right about the filesystem below?
@@ -62,6 +63,16 @@ pub(super) struct RunArgs {
     /// Write a file for --expect with an entry for what was found.
     #[arg(long, value_name = "FILE.toml")]
     propose: Option<PathBuf>,
+    /// Run the campaign with so many seeds, one after the other, each as long as one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Print what was reached: errors by operation, operations by the state of their target, clauses by how
+    /// often they fired.
+    #[arg(long)]
+    coverage: bool,
+    /// With --coverage: how often each clause is wanted to fire.
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "coverage")]
+    wanted: u64,
     /// Print JSON, one value a line, as docs/json.md describes it.
     #[arg(long)]
     json: bool,
@@ -88,6 +99,9 @@ impl Default for RunArgs {
             keep: None,
             expect: None,
             propose: None,
+            seeds: 1,
+            coverage: false,
+            wanted: 100,
             json: false,
             junit: None,
             worker,
@@ -135,6 +149,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         shrink_time: Duration::from_secs(10),
         max_findings: if args.propose.is_some() { 200 } else { 50 },
         expectations,
+        coverage: args.coverage,
     };
     if let Some(dir) = &args.keep {
         if let Err(e) = std::fs::create_dir_all(dir) {
@@ -149,27 +164,44 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         say!("seed {}", settings.seed);
     }
     let mut progress = Progress::new();
-    let result = run_campaign(&settings, &stop, |event| match event {
-        Event::Progress { cases, checked, diverged, elapsed, .. } => {
-            if args.json && progress.is_due(elapsed) {
-                say!("{}", report::json_progress(cases, checked, diverged, elapsed.as_secs_f64()));
+    let (mut before, mut whole) = (Duration::ZERO, None::<Summary>);
+    for number in 0..args.seeds {
+        let settings = Settings { seed: settings.seed.wrapping_add(number), ..settings.clone() };
+        let result = run_campaign(&settings, &stop, |event| match event {
+            Event::Progress { cases, checked, diverged, elapsed, .. } => {
+                let elapsed = before + elapsed;
+                if args.json && progress.is_due(elapsed) {
+                    say!("{}", report::json_progress(cases, checked, diverged, elapsed.as_secs_f64()));
+                }
+                let of = if args.seeds > 1 { format!("seed {}: ", settings.seed) } else { String::new() };
+                progress.show(elapsed, &format!("{of}{}", report::progress(cases, total, checked, diverged, elapsed)));
             }
-            progress.show(elapsed, &report::progress(cases, total, checked, diverged, elapsed));
-        }
-        Event::Found(finding) => {
-            progress.clear();
-            if args.json {
-                say!("{}", report::json_finding(finding));
-            } else {
-                say!("{}", report::finding(finding));
+            Event::Found(finding) => {
+                progress.clear();
+                if args.json {
+                    say!("{}", report::json_finding(finding));
+                } else {
+                    say!("{}", report::finding(finding));
+                }
+            }
+        });
+        match (result, &mut whole) {
+            (Ok(summary), None) => whole = Some(summary),
+            (Ok(summary), Some(whole)) => whole.add(summary),
+            // Interrupted before a worker came up: what there is counts.
+            (Err(_), Some(whole)) if stop.load(Ordering::Relaxed) => whole.interrupted = true,
+            (Err(e), _) => {
+                progress.clear();
+                return if stop.load(Ordering::Relaxed) { INTERRUPTED } else { refuse(&e) };
             }
         }
-    });
+        before = whole.as_ref().map_or(before, |s| s.elapsed);
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+    }
     progress.clear();
-    let summary = match result {
-        Ok(summary) => summary,
-        Err(e) => return if stop.load(Ordering::Relaxed) { INTERRUPTED } else { refuse(&e) },
-    };
+    let Some(summary) = whole else { return DEFECT };
     let mut hint = String::new();
     if let Some(dir) = &args.keep {
         for (n, finding) in summary.findings.iter().enumerate() {
@@ -203,6 +235,9 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     if args.json {
         say!("{}", report::json_summary(&summary, status));
     } else {
+        if args.coverage {
+            say_raw!("{}", report::tables(&summary, args.wanted));
+        }
         say_raw!("{}", report::summary(&summary, &hint));
     }
     status

@@ -176,6 +176,7 @@ fn go_on(
         shrink_time: Duration::from_secs(10),
         max_findings: 50,
         expectations: None,
+        coverage: false,
     };
     let mut progress = Progress::new();
     let mut state = from.clone();

@@ -58,6 +58,7 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
             shrink_time: Duration::from_secs(10),
             max_findings: 0,
             expectations: None,
+            coverage: false,
         })
         .collect();
     say!("seed {seed}");

@@ -3,7 +3,7 @@
 use crate::bytes::Bytes;
 use crate::case::Case;
 use crate::model::{Context, Model};
-use crate::step::{SLOTS, Step};
+use crate::step::{SLOTS, Slot, Step};
 use crate::trace::{Kind, Privilege};
 
 /// What the generator needs to know of the world it aims at; implemented by the (unfaulted) model.
@@ -17,6 +17,10 @@ pub trait Aim: Sized {
     fn visible(&self, out: &mut Vec<(Bytes, Kind)>);
     /// What the open slots hold.
     fn slots(&self) -> [Option<Kind>; SLOTS];
+    /// Appends the xattrs that can be seen in the merged tree: where they are, and their names.
+    fn xattrs(&self, out: &mut Vec<(Bytes, Bytes)>);
+    /// The names of the xattrs of what a slot holds.
+    fn slot_xattrs(&self, slot: Slot) -> Vec<Bytes>;
     /// The path of the working directory from the root, empty at the root; `None` if it was removed.
     fn cwd(&self) -> Option<Bytes>;
 }
@@ -38,6 +42,14 @@ impl Aim for Model {
 
     fn slots(&self) -> [Option<Kind>; SLOTS] {
         self.open_kinds()
+    }
+
+    fn xattrs(&self, out: &mut Vec<(Bytes, Bytes)>) {
+        self.survey_xattrs(out);
+    }
+
+    fn slot_xattrs(&self, slot: Slot) -> Vec<Bytes> {
+        self.xattrs_of_slot(slot)
     }
 
     fn cwd(&self) -> Option<Bytes> {

@@ -104,7 +104,7 @@ const WEIGHTS: &[(usize, What)] = &[
     (5, What::SetXattr),
     (2, What::GetXattr),
     (2, What::ListXattr),
-    (3, What::RemoveXattr),
+    (4, What::RemoveXattr),
     (1, What::Access),
     (1, What::Umask),
     (2, What::Vector),
@@ -246,30 +246,46 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             None => Op::Getdents { slot: any_slot(dice), size: 280 },
         },
         What::Fchmod => {
-            Op::Fchmod { slot: slot(world, aimed, |_| true, dice), mode: *dice.one(&[0o644, 0o4755, 0o600, 0o2711]) }
+            let mode = *dice.one(&[0o644, 0o4755, 0o600, 0o2711]);
+            match held(world, aimed, |_| true, dice) {
+                Some(slot) => Op::Fchmod { slot, mode },
+                None => open_any(world, dice),
+            }
         }
         What::Chown => {
             let ids: &[i64] = if privilege == Privilege::Root { &[0, 1, 1000, -1, -1] } else { &[0, 0, -1, -1, 1] };
-            Op::Chown { on: on(world, aimed, |_| true, dice), uid: *dice.one(ids), gid: *dice.one(ids) }
+            match on(world, aimed, |_| true, dice) {
+                Some(on) => Op::Chown { on, uid: *dice.one(ids), gid: *dice.one(ids) },
+                None => open_any(world, dice),
+            }
         }
-        What::Utimens => Op::Utimens { on: on(world, aimed, |_| true, dice), atime: time(dice), mtime: time(dice) },
-        What::SetXattr => Op::SetXattr {
-            on: on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice),
-            name: xattr_name(dice),
-            value: Bytes::from(*dice.one(&["", "v", "value", "y", "another value"])),
-            flags: XattrFlags(*dice.one(&[0, 0, 0, libc::XATTR_CREATE, libc::XATTR_REPLACE])),
+        What::Utimens => match on(world, aimed, |_| true, dice) {
+            Some(on) => Op::Utimens { on, atime: time(dice), mtime: time(dice) },
+            None => open_any(world, dice),
         },
+        What::SetXattr => set_xattr(world, aimed, dice),
         What::GetXattr => {
             let (on, name) = named(world, aimed, dice);
-            Op::GetXattr { on, name, size: *dice.one(&[0, 100, 100, 1]) }
+            match on {
+                Some(on) => Op::GetXattr { on, name, size: *dice.one(&[0, 100, 100, 1]) },
+                None => open_any(world, dice),
+            }
         }
-        What::ListXattr => {
-            Op::ListXattr { on: on(world, aimed, |_| true, dice), size: *dice.one(&[0, 4000, 4000, 20]) }
-        }
-        What::RemoveXattr => {
-            let (on, name) = named(world, aimed, dice);
-            Op::RemoveXattr { on, name }
-        }
+        What::ListXattr => match on(world, aimed, |_| true, dice) {
+            Some(on) => Op::ListXattr { on, size: *dice.one(&[0, 4000, 4000, 20]) },
+            None => open_any(world, dice),
+        },
+        What::RemoveXattr if dice.percent(35) => remove_from_slot(world, aimed, dice),
+        What::RemoveXattr => match remembered(world, dice) {
+            Some((on, name)) if aimed => Op::RemoveXattr { on, name },
+            // Nothing to remove: set something, so that the next one can.
+            None if dice.percent(75) => set_xattr(world, true, dice),
+            _ => {
+                let path = place(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice);
+                let on = if dice.percent(60) { On::Path(path) } else { On::Link(path) };
+                Op::RemoveXattr { on, name: xattr_name(dice) }
+            }
+        },
         What::Access => {
             let path = place(world, aimed, |_| true, dice);
             Op::Access { path, mode: *dice.one(&[0, 1, 2, 4, 6, 7]) }
@@ -297,12 +313,12 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
         What::ChmodAt => {
             let follows = dice.percent(50);
             let path = place(world, aimed, |kind| !follows || kind != Kind::Symlink, dice);
-            let flags = if follows { *dice.one(&[0, 0, 0, libc::AT_EACCESS]) } else { libc::AT_SYMLINK_NOFOLLOW };
+            let flags = if follows { *dice.one(&[0, 0, 0, 0, 0, libc::AT_EACCESS]) } else { libc::AT_SYMLINK_NOFOLLOW };
             Op::Fchmodat { path, mode: *dice.one(&[0o644, 0o755, 0o4755]), flags: AtFlags(flags) }
         }
         What::LinkAt => {
             let old = place(world, aimed, |kind| kind != Kind::Dir, dice);
-            let flags = [(5, libc::AT_SYMLINK_FOLLOW), (4, 0), (1, libc::AT_SYMLINK_NOFOLLOW)];
+            let flags = [(5, libc::AT_SYMLINK_FOLLOW), (8, 0), (1, libc::AT_SYMLINK_NOFOLLOW)];
             let flags = dice.weighted(&flags);
             Op::Linkat { old, new: free(world, aimed, dice), flags: AtFlags(flags) }
         }
@@ -352,25 +368,75 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
     }
 }
 
-/// What an attribute call is about.
-fn on<A: Aim>(world: &mut World<'_, A>, aimed: bool, fits: impl Fn(Kind) -> bool, dice: &mut Dice<'_>) -> On {
+/// What an attribute call is about; nothing if it is to be a slot and none fits.
+fn on<A: Aim>(world: &mut World<'_, A>, aimed: bool, fits: impl Fn(Kind) -> bool, dice: &mut Dice<'_>) -> Option<On> {
     match dice.below(10) {
-        0..=4 => On::Path(place(world, aimed, |kind| kind != Kind::Symlink && fits(kind), dice)),
-        5..=7 => On::Link(place(world, aimed, fits, dice)),
-        _ => On::Slot(slot(world, aimed, fits, dice)),
+        0..=4 => Some(On::Path(place(world, aimed, |kind| kind != Kind::Symlink && fits(kind), dice))),
+        5..=7 => Some(On::Link(place(world, aimed, fits, dice))),
+        _ => held(world, aimed, fits, dice).map(On::Slot),
+    }
+}
+
+/// A slot for a call that O_PATH does not suffice for; nothing if something should be opened first.
+fn held<A: Aim>(world: &World<'_, A>, aimed: bool, fits: impl Fn(Kind) -> bool, dice: &mut Dice<'_>) -> Option<Slot> {
+    match world.slot(|kind, flags| fits(kind) && !flags.has(libc::O_PATH), dice) {
+        Some(slot) if aimed => Some(slot),
+        None if dice.percent(80) => None,
+        _ => Some(any_slot(dice)),
     }
 }
 
 /// What an xattr call is about, and a name: often one that is there.
-fn named<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> (On, Bytes) {
-    let known = if aimed && dice.percent(60) { world.named(dice) } else { None };
+fn named<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> (Option<On>, Bytes) {
+    let slot = if aimed && dice.percent(30) { world.named_slot(dice) } else { None };
+    let known = match slot {
+        Some((slot, name)) => Some((On::Slot(slot), name)),
+        None if aimed && dice.percent(70) => remembered(world, dice),
+        None => None,
+    };
     match known {
-        Some((path, name)) => {
-            let path = if path.is_empty() { Bytes::from(".") } else { path };
-            (if dice.percent(50) { On::Path(path) } else { On::Link(path) }, name)
-        }
+        Some((on, name)) => (Some(on), name),
         None => (on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice), xattr_name(dice)),
     }
+}
+
+/// Removes an xattr of something open, or prepares for that.
+fn remove_from_slot<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> Op {
+    let fits = |kind| matches!(kind, Kind::File | Kind::Dir);
+    match (world.named_slot(dice), held(world, true, fits, dice)) {
+        (Some((slot, name)), _) if aimed => Op::RemoveXattr { on: On::Slot(slot), name },
+        (_, Some(slot)) if dice.percent(70) => {
+            let name = Bytes::from(*dice.one(&["user.a", "user.b", "@a", "security.c"]));
+            Op::SetXattr { on: On::Slot(slot), name, value: Bytes::from("v"), flags: XattrFlags::default() }
+        }
+        (_, slot) if dice.percent(14) => {
+            let slot = slot.unwrap_or_else(|| any_slot(dice));
+            Op::RemoveXattr { on: On::Slot(slot), name: xattr_name(dice) }
+        }
+        _ => open_any(world, dice),
+    }
+}
+
+/// An xattr that is there: where, and its name.
+fn remembered<A: Aim>(world: &World<'_, A>, dice: &mut Dice<'_>) -> Option<(On, Bytes)> {
+    let (path, name) = world.named(dice)?;
+    let path = if path.is_empty() { Bytes::from(".") } else { path };
+    Some((if dice.percent(55) { On::Path(path) } else { On::Link(path) }, name))
+}
+
+fn set_xattr<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> Op {
+    let value = Bytes::from(*dice.one(&["", "v", "value", "y", "another value"]));
+    let there = if dice.percent(12) { remembered(world, dice) } else { None };
+    if let Some((on, name)) = there {
+        let flags = XattrFlags(*dice.one(&[0, libc::XATTR_CREATE, libc::XATTR_REPLACE]));
+        return Op::SetXattr { on, name, value, flags };
+    }
+    let Some(on) = on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice) else {
+        return open_any(world, dice);
+    };
+    let name = xattr_name(dice);
+    let flags = XattrFlags(*dice.one(&[0, 0, 0, 0, libc::XATTR_CREATE, libc::XATTR_REPLACE]));
+    Op::SetXattr { on, name, value, flags }
 }
 
 fn time(dice: &mut Dice<'_>) -> NewTime {
@@ -492,6 +558,18 @@ fn open_to_write<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
     Op::Open { slot: any_slot(dice), path, flags: world.safe(flags | how, dice), mode: 0 }
 }
 
+/// Opens what attributes are changed of.
+fn open_any<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
+    match dice.below(4) {
+        0 => open_directory(world, dice),
+        1 => open_to_write(world, dice),
+        _ => {
+            let path = place(world, true, |kind| matches!(kind, Kind::File | Kind::Dir), dice);
+            Op::Open { slot: any_slot(dice), path, flags: world.safe(libc::O_RDONLY, dice), mode: 0 }
+        }
+    }
+}
+
 fn open_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
     let path = world.directory(dice);
     let path = if path.is_empty() { Bytes::from(".") } else { path };
@@ -505,7 +583,7 @@ fn transfer<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) 
     let from = world.slot(|kind, flags| kind == Kind::File && flags.reads(), dice);
     let (from, to) = match (from, to) {
         (Some(from), Some(to)) if aimed => (from, to),
-        _ if dice.percent(30) => (slot(world, true, |kind| kind != Kind::Char, dice), any_slot(dice)),
+        _ if dice.percent(20) => (slot(world, true, |kind| kind != Kind::Char, dice), any_slot(dice)),
         (_, None) => return open_to_write(world, dice),
         (_, Some(to)) => {
             let path = place(world, true, |kind| kind == Kind::File, dice);
@@ -513,8 +591,9 @@ fn transfer<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) 
         }
     };
     let len = *dice.one(&[0, 1, 5, 100, 4096, 5000, 20000]);
-    let at =
-        |dice: &mut Dice<'_>| *dice.one(&[None, None, Some(0), Some(0), Some(2), Some(4096), Some(5000), Some(-1)]);
+    let at = |dice: &mut Dice<'_>| {
+        *dice.one(&[None, None, None, Some(0), Some(0), Some(2), Some(4096), Some(5000), Some(-1)])
+    };
     if dice.percent(60) {
         Op::CopyFileRange { from, from_at: at(dice), to, to_at: at(dice), len }
     } else {

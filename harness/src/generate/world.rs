@@ -31,8 +31,6 @@ pub(super) struct World<'p, A> {
     gone: Vec<Bytes>,
     /// Directories that a step made: the ones that can be renamed without `redirect_dir=on`.
     made: Vec<Bytes>,
-    /// Paths of layers with xattrs there, and the names of those.
-    xattrs: Vec<(Bytes, Bytes)>,
     flags: [OpenFlags; SLOTS],
     slots: [Option<Kind>; SLOTS],
     steps: Vec<Step>,
@@ -59,7 +57,6 @@ impl<'p, A: Aim> World<'p, A> {
             hot: Vec::new(),
             gone: Vec::new(),
             made: Vec::new(),
-            xattrs: Vec::new(),
             flags: [OpenFlags::default(); SLOTS],
             slots,
             steps: Vec::with_capacity(limit),
@@ -79,10 +76,6 @@ impl<'p, A: Aim> World<'p, A> {
         world.look();
         for layer in [&case.upper].into_iter().chain(&case.lowers) {
             world.remember_hidden(layer);
-            for entry in &layer.entries {
-                let names = entry.node.xattrs.iter().map(|(name, _)| name).filter(|name| name.first() != Some(&b'@'));
-                world.xattrs.extend(names.map(|name| (entry.path.clone(), name.clone())));
-            }
         }
         world
     }
@@ -270,10 +263,19 @@ impl<'p, A: Aim> World<'p, A> {
         dice.any(&all).map(|&path| path.clone())
     }
 
-    /// A path where something is visible that has an xattr in some layer, and the name of that.
-    pub fn named(&mut self, dice: &mut Dice<'_>) -> Option<(Bytes, Bytes)> {
-        let named = self.xattrs.clone();
-        let here: Vec<(Bytes, Bytes)> = named.into_iter().filter(|(path, _)| self.kind(path).is_some()).collect();
+    /// A path at which something has an xattr, and the name of that.
+    pub fn named(&self, dice: &mut Dice<'_>) -> Option<(Bytes, Bytes)> {
+        let mut here = Vec::new();
+        self.aim.xattrs(&mut here);
+        dice.any(&here).cloned()
+    }
+
+    /// An open slot whose file has an xattr, and the name of that.
+    pub fn named_slot(&self, dice: &mut Dice<'_>) -> Option<(Slot, Bytes)> {
+        let mut here = Vec::new();
+        for slot in self.open_slots(|_, flags| !flags.has(libc::O_PATH)) {
+            here.extend(self.aim.slot_xattrs(slot).into_iter().map(|name| (slot, name)));
+        }
         dice.any(&here).cloned()
     }
 
@@ -388,12 +390,15 @@ impl<'p, A: Aim> World<'p, A> {
 
     /// An open slot whose file `fits`.
     pub fn slot(&self, fits: impl Fn(Kind, OpenFlags) -> bool, dice: &mut Dice<'_>) -> Option<Slot> {
-        let open: Vec<Slot> = (0u8..)
+        dice.any(&self.open_slots(fits)).copied()
+    }
+
+    fn open_slots(&self, fits: impl Fn(Kind, OpenFlags) -> bool) -> Vec<Slot> {
+        (0u8..)
             .zip(self.slots.iter().zip(&self.flags))
             .filter(|(_, (kind, flags))| kind.is_some_and(|kind| fits(kind, **flags)))
             .map(|(slot, _)| slot)
-            .collect();
-        dice.any(&open).copied()
+            .collect()
     }
 
     /// The flags of an `open`, made safe for what the case may hold.

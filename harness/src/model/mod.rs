@@ -36,6 +36,7 @@ pub mod look;
 mod lookup;
 mod mount;
 pub mod options;
+mod origin;
 pub mod overlay;
 mod permission;
 pub mod readdir;
@@ -53,6 +54,7 @@ mod xattr;
 pub use clause::{CLAUSES, Clause, Level, Rules};
 pub use context::{Context, View};
 pub use fingerprint::Renaming;
+pub use origin::Origin;
 pub use survey::Facts;
 
 use std::cell::RefCell;

@@ -133,11 +133,41 @@ impl Model {
 
     /// Every path of the merged tree with its type, the root excluded, sorted within a directory.
     pub fn survey(&self, out: &mut Vec<(Bytes, Kind)>) {
+        let stack = self.roots();
+        self.visible_below(&stack, &stack, &Bytes::default(), &mut |path, kind, _| out.push((path, kind)));
+    }
+
+    /// The xattrs of the merged tree, each with the path it is at, under the names that are shown.
+    pub(crate) fn survey_xattrs(&self, out: &mut Vec<(Bytes, Bytes)>) {
+        let stack = self.roots();
+        self.visible_below(&stack, &stack, &Bytes::default(), &mut |path, _, top| {
+            out.extend(self.shown_xattrs(top).into_iter().map(|name| (path.clone(), name)));
+        });
+    }
+
+    /// The xattrs of what a slot holds, under the names that are shown.
+    pub(crate) fn xattrs_of_slot(&self, slot: Slot) -> Vec<Bytes> {
+        let file = self.slots.get(usize::from(slot)).and_then(Option::as_ref);
+        let node = file.and_then(|file| self.cache.dentry(file.borrow().dentry).node);
+        node.map(|node| self.shown_xattrs(self.cache.node(node).real())).unwrap_or_default()
+    }
+
+    fn shown_xattrs(&self, ino: Ino) -> Vec<Bytes> {
+        let overlay = self.context.view == View::Overlay;
+        let shown = |name: &Bytes| match name.strip_prefix(b"@") {
+            Some(private) if overlay => private.strip_prefix(b"overlay.").map(|rest| Bytes([b"@", rest].concat())),
+            _ => Some(name.clone()),
+        };
+        self.disk[ino].xattrs.keys().filter_map(shown).collect()
+    }
+
+    /// The roots of the layers, top first.
+    fn roots(&self) -> Stack {
         let mut stack: Stack = vec![(0, self.upper)];
         if self.context.view == View::Overlay {
             stack.extend(self.lowers.iter().enumerate().map(|(at, &ino)| (at + 1, ino)));
         }
-        self.visible_below(&stack.clone(), &stack, &Bytes::default(), out);
+        stack
     }
 
     /// What the open slots hold.
@@ -145,13 +175,14 @@ impl Model {
         std::array::from_fn(|slot| self.slots[slot].as_ref().and_then(|f| self.kind_of(f.borrow().dentry)))
     }
 
-    /// Every visible path below a stack of directories, merged from the disk as it lies there.
+    /// Every visible path below a stack of directories with its type and its top inode, merged from the disk
+    /// as it lies there.
     fn visible_below(
         &self,
         roots: &[(usize, Ino)],
         stack: &[(usize, Ino)],
         path: &Bytes,
-        out: &mut Vec<(Bytes, Kind)>,
+        out: &mut impl FnMut(Bytes, Kind, Ino),
     ) {
         let mut names: Vec<&Bytes> =
             stack.iter().flat_map(|(_, dir)| self.disk[*dir].names().into_iter().flatten().map(|n| n.0)).collect();
@@ -161,7 +192,7 @@ impl Model {
             let found = self.stack_of(roots, stack, name);
             let Some(&(_, top)) = found.first() else { continue };
             let path = path.join(name);
-            out.push((path.clone(), self.disk[top].body.kind()));
+            out(path.clone(), self.disk[top].body.kind(), top);
             // A redirect made by hand may lead into a circle.
             if self.disk[top].is_dir() && path.len() < 1024 {
                 self.visible_below(roots, &found, &path, out);

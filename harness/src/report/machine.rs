@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::campaign::{Finding, Summary, entries};
+use crate::campaign::{Finding, Stats, Summary, entries};
 use crate::check::Place;
 use crate::trace::{Environment, Privilege};
 
@@ -59,11 +59,12 @@ pub fn json_summary(summary: &Summary, status: u8) -> Value {
         .iter()
         .map(|k| json!({ "name": k.name, "line": k.line, "cases": k.cases, "gone": k.gone }))
         .collect();
-    json!({
+    let mut line = json!({
         "event": "end",
         "status": status,
         "environment": summary.environment.as_ref().map(environment_value),
         "seed": summary.seed,
+        "seeds": summary.seeds,
         "seconds": summary.elapsed.as_secs_f64(),
         "interrupted": summary.interrupted,
         "cases": stats.cases,
@@ -79,7 +80,36 @@ pub fn json_summary(summary: &Summary, status: u8) -> Value {
         "known": known,
         "cut": stats.cut,
         "defects": summary.defects,
-    })
+    });
+    if !stats.origins.is_empty() {
+        line["coverage"] = coverage_value(stats);
+    }
+    line
+}
+
+/// What `--coverage` adds to the last line.
+fn coverage_value(stats: &Stats) -> Value {
+    let targets: Vec<Value> = stats
+        .origins
+        .iter()
+        .map(|((op, second, origin), (calls, succeeded))| {
+            json!({
+                "operation": op,
+                "second": second,
+                "state": origin.name(),
+                "calls": calls,
+                "succeeded": succeeded,
+            })
+        })
+        .collect();
+    let clauses: Vec<Value> =
+        stats.by_firing().iter().map(|(clause, n)| json!({ "id": clause.id(), "fired": n })).collect();
+    let mutations: Vec<Value> = stats
+        .mutations
+        .iter()
+        .map(|(op, (calls, ok))| json!({ "operation": op, "calls": calls, "succeeded": ok }))
+        .collect();
+    json!({ "targets": targets, "clauses": clauses, "mutating": mutations })
 }
 
 /// The last line of a replay.

@@ -11,6 +11,7 @@ mod resolved;
 mod rules;
 mod selftest;
 mod summary;
+mod tables;
 mod tree_diff;
 mod walkthrough;
 
@@ -25,4 +26,5 @@ pub use resolved::resolved;
 pub use rules::rules;
 pub use selftest::self_test;
 pub use summary::{progress, summary};
+pub use tables::{CHANGING, SUCCEEDING, tables};
 pub use walkthrough::walkthrough;

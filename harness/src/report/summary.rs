@@ -97,7 +97,11 @@ fn write_head(out: &mut String, summary: &Summary) -> std::fmt::Result {
         writeln!(out, "{} on {}, {privilege}, Linux {}", env.target, env.filesystem, env.kernel)?;
     }
     let cut = if summary.interrupted { " (interrupted)" } else { "" };
-    writeln!(out, "seed {}: {} cases in {seconds:.1} s{cut}", summary.seed, stats.cases)?;
+    let seeds = match summary.seeds {
+        n @ 2.. => format!("seeds {} to {}", summary.seed, summary.seed.saturating_add(n - 1)),
+        _ => format!("seed {}", summary.seed),
+    };
+    writeln!(out, "{seeds}: {} cases in {seconds:.1} s{cut}", stats.cases)?;
     let rate = |n: u64| n as f64 / seconds.max(1e-9);
     let share = |n: u64| 100.0 * n as f64 / stats.steps.max(1) as f64;
     writeln!(
