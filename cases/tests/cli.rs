@@ -268,8 +268,13 @@ fn a_fault_that_survives_is_4() -> Result<()> {
 
 /// What a merged directory's link count is, is for Linux to say; where a copy came from, for the format.
 fn a_level_leaves_out_what_it_does_not_demand() -> Result<()> {
-    let (_dir, path) = file("lower\n  file d/f\nsteps\n  chmod d 0700\n")?;
-    let table = [("NLK-01.merged", [0, 0, 1]), ("CUP-14.dir", [0, 1, 1]), ("CUP-09.attributes", [1, 1, 1])];
+    let (_dir, path) = file("lower\n  file d/f\nsteps\n  chmod d 0700\n  unlink d/f\n  mkdir d/f 0755\n")?;
+    let table = [
+        ("NLK-01.merged", [0, 0, 1]),
+        ("CUP-14.dir", [0, 0, 1]),
+        ("CRE-02.opaque", [0, 1, 1]),
+        ("CUP-09.attributes", [1, 1, 1]),
+    ];
     for (clause, statuses) in table {
         for (level, status) in ["contract", "format", "linux"].iter().zip(statuses) {
             let arguments = ["replay", "--rootless", "--level", level, "--fault", clause, &path];

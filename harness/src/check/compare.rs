@@ -13,6 +13,10 @@ use crate::trace::{Content, Kind, Seen, Stat, Time, content_of};
 /// Xattrs that a security module of the host adds on its own; they are compared nowhere.
 pub const IGNORED_XATTRS: &[&str] = &["security.selinux"];
 
+/// Private xattrs by which Linux remembers what it has seen. A layer without them mounts as well, so
+/// below Linux's own level they are compared nowhere.
+const BOOKKEEPING: [&str; 4] = ["@origin", "@impure", "@uuid", "@nlink"];
+
 /// One difference.
 #[derive(Debug)]
 pub(super) struct Diff {
@@ -159,7 +163,10 @@ impl Known {
         };
         let ignored = |name: &[u8]| IGNORED_XATTRS.iter().any(|i| i.as_bytes() == name);
         let forgiven = self.forgiven;
-        let passed = |name: &[u8]| ignored(name) || forgiven.covers_xattr(name);
+        let kept = self.level < Level::Linux && !self.plain && !merged;
+        let passed = |name: &[u8]| {
+            ignored(name) || forgiven.covers_xattr(name) || kept && BOOKKEEPING.iter().any(|b| b.as_bytes() == name)
+        };
         let mut rest = seen.iter().filter(|(n, _)| !passed(n)).peekable();
         let shown = merged && !self.plain;
         for (name, value) in &disk[ino].xattrs {

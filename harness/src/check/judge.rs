@@ -2,6 +2,7 @@
 
 use super::compare::{Diff, IGNORED_XATTRS, Known};
 use super::divergence::{Divergence, Oracle, Place};
+use super::explain::{explain, may_differ, suspected};
 use super::forgive::Forgiven;
 use super::layers;
 use super::trees::{self, Late, TreeDiff};
@@ -69,16 +70,17 @@ pub fn judge_foreseen(
 }
 
 fn judge_once(case: &Case, trace: &Trace, fault: Option<Clause>, forgiven: &Forgiven) -> Judgement {
-    let context = Context::of(&trace.environment);
     let level = trace.environment.level;
-    let mut known = Known { level, plain: context.view == View::Plain, ..Known::default() };
-    known.spans.push(trace.setup);
-    known.spans.push(trace.mounted);
-    let model = Model::new(case, context, fault);
-    let mut judge = Judge { model, known, case, trace, forgiven, checked: 0, changed: 0, late_at: None };
+    let mut judge = Judge::new(case, trace, fault, forgiven);
     let mut divergence = judge.run().err().map(|d| *d);
+    // With a fault the model alone is on trial.
+    if let (Some(found), None) = (&mut divergence, fault) {
+        let explained = explain(case, trace, forgiven, found, judge.model.rules.fired());
+        found.rule = explained.or_else(|| suspected(found, found.rule));
+    }
     // What only a higher level demands is no finding; nor is what comes of it.
-    let beyond = divergence.as_ref().and_then(|d| d.rule).is_some_and(|rule| rule.level() > level);
+    let higher = |found: &Divergence| found.rule.is_some_and(|rule| rule.level() > level);
+    let beyond = divergence.as_ref().is_some_and(|d| higher(d) || may_differ(case, d, level));
     if beyond {
         divergence = None;
     }
@@ -93,21 +95,40 @@ fn judge_once(case: &Case, trace: &Trace, fault: Option<Clause>, forgiven: &Forg
     Judgement { divergence, known: Vec::new(), cut: false, beyond, checked, changed, resolved, fired }
 }
 
-struct Judge<'a> {
-    model: Model,
+/// A model beside a trace.
+pub(super) struct Judge<'a> {
+    pub(super) model: Model,
     known: Known,
     case: &'a Case,
     trace: &'a Trace,
     forgiven: &'a Forgiven,
-    checked: usize,
+    /// Where errors must be the same, whatever the level.
+    pub(super) exact_at: Option<Place>,
+    /// Steps that were compared in full.
+    pub(super) checked: usize,
     changed: usize,
     late_at: Option<(Oracle, Bytes)>,
 }
 
 type Verdict = Result<(), Box<Divergence>>;
 
-impl Judge<'_> {
-    fn run(&mut self) -> Verdict {
+impl<'a> Judge<'a> {
+    pub(super) fn new(case: &'a Case, trace: &'a Trace, fault: Option<Clause>, forgiven: &'a Forgiven) -> Judge<'a> {
+        let context = Context::of(&trace.environment);
+        let level = trace.environment.level;
+        let mut known = Known { level, plain: context.view == View::Plain, ..Known::default() };
+        known.spans.push(trace.setup);
+        known.spans.push(trace.mounted);
+        let model = Model::new(case, context, fault);
+        Judge { model, known, case, trace, forgiven, exact_at: None, checked: 0, changed: 0, late_at: None }
+    }
+
+    /// Whether judging ended where nobody can say what must be.
+    pub(super) fn ended_early(&self) -> bool {
+        self.model.adrift || self.model.undecided
+    }
+
+    pub(super) fn run(&mut self) -> Verdict {
         if let Some(error) = &self.trace.mount_error {
             if self.model.mounts == Err(error.errno) {
                 return Ok(());
@@ -185,7 +206,9 @@ impl Judge<'_> {
         if self.model.disk.traits.reuses_numbers {
             self.known.held = self.model.held_inodes();
         }
-        self.outcome(&predicted, &record.outcome).map_err(|diff| self.diverge(place, Oracle::Outcome, None, diff))?;
+        let exact = self.exact_at == Some(place) || self.known.level == Level::Linux;
+        self.outcome(&predicted, &record.outcome, exact)
+            .map_err(|diff| self.diverge(place, Oracle::Outcome, None, diff))?;
         if matches!(step.op, Op::Remount | Op::Rotate) {
             self.known.merged_dev = None;
         }
@@ -226,11 +249,16 @@ impl Judge<'_> {
         Err(found)
     }
 
-    fn outcome(&mut self, predicted: &Result<Predicted, crate::errno::Errno>, seen: &Outcome) -> Result<(), Diff> {
+    fn outcome(
+        &mut self,
+        predicted: &Result<Predicted, crate::errno::Errno>,
+        seen: &Outcome,
+        exact: bool,
+    ) -> Result<(), Diff> {
         let value = match (predicted, seen) {
             (Ok(Predicted::Unspecified), _) => return Ok(()),
             (Ok(value), Outcome::Ok(seen)) => (value, seen),
-            (Err(e), Outcome::Err(seen)) if e == seen || self.known.level < Level::Linux => return Ok(()),
+            (Err(e), Outcome::Err(seen)) if e == seen || !exact => return Ok(()),
             (Err(e), Outcome::Err(seen)) => return Err(Diff::new("errno", e, seen)),
             (Err(e), Outcome::Ok(_)) => return Err(Diff::new("errno", e, "success")),
             (Ok(_), Outcome::Err(seen)) => return Err(Diff::new("errno", "success", seen)),

@@ -7,6 +7,7 @@
 mod compare;
 mod divergence;
 mod expect;
+mod explain;
 mod forgive;
 mod judge;
 mod layers;

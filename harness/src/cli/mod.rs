@@ -179,6 +179,12 @@ impl WorkerArgs {
         WorkerConfig { filesystem, level, ..WorkerConfig::new(privilege, target) }
     }
 
+    /// What kind of cases to draw for it.
+    fn profile(&self) -> Profile {
+        let known = self.target_command.is_some() || self.plain || targets::named(&self.target).marks;
+        Profile { marks: known, ..profile(&self.config()) }
+    }
+
     /// The version of the target, if it is one with a name that tells it.
     fn version(&self) -> Option<Version> {
         if self.target_command.is_some() || self.plain { None } else { targets::named(&self.target).version() }
@@ -202,9 +208,10 @@ impl WorkerArgs {
     }
 }
 
-/// What kind of cases to draw for these workers: mount options are the kernel's own.
+/// What kind of cases to draw for these workers: mount options are the kernel's own, and what a name means is
+/// for Linux alone to say.
 fn profile(worker: &WorkerConfig) -> Profile {
-    let profile = Profile::new(worker.privilege);
+    let profile = Profile { reserved_names: worker.level == Level::Linux, ..Profile::new(worker.privilege) };
     if worker.target == TargetSpec::Kernel { profile } else { profile.without_options() }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Named {
     program: Option<Program>,
     /// What it claims to be.
     pub(super) level: Level,
+    /// Whether it knows whiteouts and private xattrs of Linux.
+    pub(super) marks: bool,
 }
 
 /// A program that mounts.
@@ -38,21 +40,31 @@ const FUSE_OVERLAYFS: Program = Program {
     wanted: "",
 };
 
+const UNIONFS: Program = Program {
+    name: "unionfs",
+    arguments: "-o cow,suid,dev,default_permissions,allow_other,use_ino,hide_meta_files {upperdir}=RW:{lowerdir} {merged}",
+    version: ("--version", "unionfs-fuse"),
+    wanted: "",
+};
+
 /// All of them.
-pub(super) const NAMED: [Named; 5] = [
-    Named { name: "kernel", program: None, level: Level::Linux },
-    Named { name: "plain", program: None, level: Level::Linux },
-    Named { name: "fuse-overlayfs", program: Some(FUSE_OVERLAYFS), level: Level::Contract },
+pub(super) const NAMED: [Named; 6] = [
+    Named { name: "kernel", program: None, level: Level::Linux, marks: true },
+    Named { name: "plain", program: None, level: Level::Linux, marks: true },
+    Named { name: "fuse-overlayfs", program: Some(FUSE_OVERLAYFS), level: Level::Contract, marks: true },
     Named {
         name: "fuse-overlayfs-1",
         program: Some(Program { wanted: ">=1, <2", ..FUSE_OVERLAYFS }),
         level: Level::Contract,
+        marks: true,
     },
     Named {
         name: "fuse-overlayfs-2",
         program: Some(Program { wanted: ">=2, <3", ..FUSE_OVERLAYFS }),
         level: Level::Contract,
+        marks: true,
     },
+    Named { name: "unionfs-fuse", program: Some(UNIONFS), level: Level::Contract, marks: false },
 ];
 
 /// The target of this name; the kernel if there is none.

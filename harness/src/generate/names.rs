@@ -16,13 +16,15 @@ pub(super) struct Pool {
 
 impl Pool {
     /// A pool of 3 to 6 plain names and, in a third of the cases, one or two odd ones.
-    pub fn draw(dice: &mut Dice<'_>) -> Pool {
+    /// Without `reserved` there are none that AUFS layers give a meaning.
+    pub fn draw(dice: &mut Dice<'_>, reserved: bool) -> Pool {
         let plain = dice.between(3, 6);
         let mut names: Vec<Bytes> = ["a", "b", "c", "d", "e", "f"][..plain].iter().map(|n| Bytes::from(*n)).collect();
         if dice.percent(33) {
             for _ in 0..dice.between(1, 2) {
                 let odd = odd(dice);
-                if !names.contains(&odd) {
+                let taken = !reserved && odd.starts_with(b".wh.");
+                if !taken && !names.contains(&odd) {
                     names.push(odd);
                 }
             }

@@ -23,6 +23,10 @@ pub struct Profile {
     pub wide: usize,
     /// Whether entries may carry `user.*` xattrs, which some filesystems refuse.
     pub user_xattrs: bool,
+    /// Whether layers hold whiteouts and private xattrs, for targets that know those of Linux.
+    pub marks: bool,
+    /// Whether names may begin with `.wh.`, which other implementations take for whiteouts as AUFS has them.
+    pub reserved_names: bool,
 }
 
 impl Profile {
@@ -37,6 +41,8 @@ impl Profile {
             observe_within: 10,
             wide: 4,
             user_xattrs: true,
+            marks: true,
+            reserved_names: true,
         }
     }
 

@@ -49,8 +49,24 @@ pub fn draw<A: Aim>(profile: &Profile, seed: &[u8; 32]) -> Case {
 
 fn draw_with<A: Aim>(profile: &Profile, rng: &mut TestRng) -> Case {
     let mut dice = Dice(rng);
-    let pool = Pool::draw(&mut dice);
+    let pool = Pool::draw(&mut dice, profile.reserved_names);
     let mut case = layers::draw(profile, &pool, &mut dice);
+    if !profile.marks {
+        unmark(&mut case);
+    }
     steps::draw::<A>(profile, &pool, &mut case, &mut dice);
+    if !profile.marks {
+        unmark(&mut case);
+    }
     case
+}
+
+/// Takes what has a meaning to overlays alone out of the layers.
+fn unmark(case: &mut Case) {
+    for layer in case.lowers.iter_mut().chain([&mut case.upper]) {
+        layer.entries.retain(|entry| !entry.node.is_whiteout());
+        for entry in &mut layer.entries {
+            entry.node.xattrs.retain(|(name, _)| !name.starts_with(b"@"));
+        }
+    }
 }

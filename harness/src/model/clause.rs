@@ -89,7 +89,7 @@ clauses! {
     VfsSymlinkLong = "VFS-17.long", Linux, "A symlink target of 4096 bytes or more is ENAMETOOLONG, an empty one ENOENT.", "fs/namei.c do_symlinkat";
     VfsKillSuid = "VFS-18.suid", Contract, "Writing or truncating by a caller without CAP_FSETID clears setuid, and setgid of a group-executable file (ATT-03).", "fs/attr.c setattr_should_drop_suidgid";
     VfsNoSuid = "VFS-18.nosec", Linux, "A write that found neither setuid nor setgid keeps later ones from looking, until a mode with them is set through the same overlay inode.", "fs/inode.c file_remove_privs, inode_has_no_xattr";
-    VfsChownSuid = "VFS-18.chown", Contract, "chown of what is no directory clears setuid, and setgid of a group-executable file, whoever asks (ATT-02).", "fs/open.c chown_common";
+    VfsChownSuid = "VFS-18.chown", Linux, "chown of what is no directory clears setuid, and setgid of a group-executable file, whoever asks (ATT-02).", "fs/open.c chown_common";
     VfsChownUnmapped = "VFS-18.unmapped", Linux, "chown to an id that the user namespace does not map is EINVAL (USR-07).", "fs/open.c chown_common";
     VfsUtimeOmit = "VFS-18.omit", Linux, "Two times UTIME_OMIT change nothing and look at nothing (CUP-02).", "fs/utimes.c utimensat";
     VfsAccessExec = "VFS-18.exec", Linux, "Asking for X_OK of a file without any execute bit is EACCES, even for root.", "fs/namei.c generic_permission";
@@ -141,18 +141,18 @@ clauses! {
     FsNotEmpty = "FS-04.notempty", Contract, "Removing or replacing a directory that holds anything is ENOTEMPTY.", "fs/libfs.c simple_empty";
 
     // Mounting.
-    MntWorkdir = "MNT-35.work", Format, "Mounting creates an empty directory `work` of mode 0000 in the work directory.", "super.c ovl_workdir_create";
-    MntWorkClean = "MNT-35.clean", Format, "What a former mount left in `work/work` is removed.", "super.c ovl_workdir_create, readdir.c ovl_workdir_cleanup";
-    MntUuid = "MNT-46.fresh", Format, "uuid=auto writes a random uuid on an upper root that has none and is not impure.", "util.c ovl_init_uuid_xattr";
-    MntUuidImpure = "MNT-46.impure", Format, "uuid=auto writes no uuid on an upper root that is impure already.", "util.c ovl_init_uuid_xattr";
-    MntUuidKept = "MNT-46.kept", Format, "An existing uuid is kept over mounts.", "util.c ovl_init_uuid_xattr";
-    MntIndexDir = "MNT-37.index", Format, "With index=on mounting makes a directory `index` of mode 0000 beside `work`, and temporary files are made there.", "super.c ovl_get_indexdir";
-    MntIndexClean = "MNT-44.clean", Format, "Temporary files that a former mount left in the index directory are removed.", "readdir.c ovl_indexdir_cleanup";
-    MntIndexOrigin = "MNT-43.origin", Format, "With index=on the upper root gets the root of the top lower layer as origin, if it has none.", "super.c ovl_get_indexdir";
-    MntUuidOn = "MNT-46.on", Format, "uuid=on writes a uuid on every upper root that has none.", "util.c ovl_init_uuid_xattr";
-    MntUuidNull = "MNT-46.null", Format, "uuid=null and uuid=off write no uuid.", "util.c ovl_init_uuid_xattr";
-    MntVolatile = "MNT-45.mark", Format, "A volatile mount marks its work directory with incompat/volatile/dirty.", "super.c ovl_create_volatile_dirty";
-    MntIncompat = "MNT-36.refuse", Format, "A work directory with anything in incompat cannot be mounted: EINVAL.", "readdir.c ovl_workdir_cleanup_recurse";
+    MntWorkdir = "MNT-35.work", Linux, "Mounting creates an empty directory `work` of mode 0000 in the work directory.", "super.c ovl_workdir_create";
+    MntWorkClean = "MNT-35.clean", Linux, "What a former mount left in `work/work` is removed.", "super.c ovl_workdir_create, readdir.c ovl_workdir_cleanup";
+    MntUuid = "MNT-46.fresh", Linux, "uuid=auto writes a random uuid on an upper root that has none and is not impure.", "util.c ovl_init_uuid_xattr";
+    MntUuidImpure = "MNT-46.impure", Linux, "uuid=auto writes no uuid on an upper root that is impure already.", "util.c ovl_init_uuid_xattr";
+    MntUuidKept = "MNT-46.kept", Linux, "An existing uuid is kept over mounts.", "util.c ovl_init_uuid_xattr";
+    MntIndexDir = "MNT-37.index", Linux, "With index=on mounting makes a directory `index` of mode 0000 beside `work`, and temporary files are made there.", "super.c ovl_get_indexdir";
+    MntIndexClean = "MNT-44.clean", Linux, "Temporary files that a former mount left in the index directory are removed.", "readdir.c ovl_indexdir_cleanup";
+    MntIndexOrigin = "MNT-43.origin", Linux, "With index=on the upper root gets the root of the top lower layer as origin, if it has none.", "super.c ovl_get_indexdir";
+    MntUuidOn = "MNT-46.on", Linux, "uuid=on writes a uuid on every upper root that has none.", "util.c ovl_init_uuid_xattr";
+    MntUuidNull = "MNT-46.null", Linux, "uuid=null and uuid=off write no uuid.", "util.c ovl_init_uuid_xattr";
+    MntVolatile = "MNT-45.mark", Linux, "A volatile mount marks its work directory with incompat/volatile/dirty.", "super.c ovl_create_volatile_dirty";
+    MntIncompat = "MNT-36.refuse", Linux, "A work directory with anything in incompat cannot be mounted: EINVAL.", "readdir.c ovl_workdir_cleanup_recurse";
     MntMetacopyRedirect = "MNT-27.conflict", Linux, "metacopy=on with a redirect_dir that is not on is EINVAL.", "params.c ovl_fs_params_verify";
     MntMetacopyImplies = "MNT-27.implies", Linux, "metacopy=on alone switches redirect_dir on.", "params.c ovl_fs_params_verify";
     MntUserxattr = "MNT-30.conflict", Linux, "userxattr with a redirect_dir other than nofollow, or with metacopy=on, is EINVAL.", "params.c ovl_fs_params_verify";
@@ -167,8 +167,8 @@ clauses! {
     LkpOpaqueValue = "LKP-04.value", Linux, "An opaque xattr of any value but y hides nothing.", "namei.c ovl_get_opaquedir_val";
     LkpTopAttributes = "LKP-05.top", Contract, "Attributes of a merged directory are those of its top-most component.", "inode.c ovl_getattr";
     LkpUpperWhiteout = "LKP-08.whiteout", Linux, "A negative name remembers whether an upper whiteout made it so.", "namei.c ovl_lookup";
-    LkpFixOrigin = "LKP-09.origin", Format, "Looking up an upper directory over a lower one that has no origin stores one.", "namei.c ovl_fix_origin";
-    LkpFixImpure = "LKP-09.impure", Format, "Storing that origin marks the parent impure.", "namei.c ovl_fix_origin";
+    LkpFixOrigin = "LKP-09.origin", Linux, "Looking up an upper directory over a lower one that has no origin stores one.", "namei.c ovl_fix_origin";
+    LkpFixImpure = "LKP-09.impure", Linux, "Storing that origin marks the parent impure.", "namei.c ovl_fix_origin";
     LkpDecodeOrigin = "LKP-10.decode", Linux, "The origin of an upper file is decoded to find its lower inode.", "namei.c ovl_check_origin";
     LkpStale = "LKP-15.stale", Linux, "Where a cached directory has another upper or lower than the one looked up, the lookup is ESTALE.", "inode.c ovl_verify_inode";
     RdrInvalid = "RDR-01.invalid", Linux, "A redirect that is empty, is relative with a slash or has an empty component makes the lookup EINVAL.", "util.c ovl_get_redirect_xattr";
@@ -181,7 +181,7 @@ clauses! {
     McpKind = "MCP-02.kind", Linux, "What is found below a metacopy and is no regular file ends the search for its data.", "namei.c ovl_lookup_single";
     McpRefused = "MCP-02.refused", Linux, "With metacopy=off a metacopy is EPERM; before 6.16 only where its data are there.", "namei.c ovl_check_follow_redirect";
     WhtHides = "WHT-01.hides", Contract, "A character device 0:0 in any layer hides the name there and below.", "util.c ovl_path_is_whiteout";
-    WhtMknod = "WHT-07.mknod", Contract, "mknod of a character device 0:0 through the overlay is EPERM.", "dir.c ovl_mknod";
+    WhtMknod = "WHT-07.mknod", Format, "mknod of a character device 0:0 through the overlay is EPERM.", "dir.c ovl_mknod";
     WhtNode = "WHT-06.node", Format, "A whiteout is a character device 0:0 of mode 0000 that belongs to the mounter.", "dir.c ovl_whiteout";
     WhtShared = "WHT-06.shared", Linux, "Whiteouts made by removals are hard links of one inode, whose spare link stays in work.", "dir.c ovl_whiteout";
 
@@ -190,7 +190,7 @@ clauses! {
     DirType = "DIR-04.type", Contract, "The type of a listed name is that of its top-most object.", "readdir.c ovl_cache_entry_new";
     DirWhiteout = "DIR-04.whiteout", Contract, "A name whose top-most object is a whiteout is not listed where listings merge.", "readdir.c ovl_check_whiteouts";
     DirRaw = "WHT-04.raw", Linux, "A directory that does not merge is listed as it lies on disk, raw whiteouts included.", "readdir.c ovl_dir_is_real";
-    DirImpureGone = "DIR-13.impure", Format, "The first listing of an impure directory that holds no copied-up child any more removes the mark.", "readdir.c ovl_cache_get_impure";
+    DirImpureGone = "DIR-13.impure", Linux, "The first listing of an impure directory that holds no copied-up child any more removes the mark.", "readdir.c ovl_cache_get_impure";
     DirIno = "INO-08.dino", Linux, "d_ino equals st_ino where all layers are on one filesystem.", "readdir.c ovl_cache_update";
 
     DirDead = "DIR-11.dead", Linux, "Listing a directory that was removed is ENOENT.", "fs/readdir.c iterate_dir";
@@ -215,18 +215,18 @@ clauses! {
     CupSpecial = "CUP-03.special", Format, "Opening a fifo, socket or device copies nothing up, even for writing.", "copy_up.c ovl_open_need_copy_up";
     CupParent = "CUP-05.parent", Format, "Creating or removing a name copies its directory up.", "dir.c ovl_create_object, ovl_do_remove";
     CupAncestors = "CUP-09.ancestors", Format, "Missing ancestors are copied up first, from the top.", "copy_up.c ovl_copy_up_flags";
-    CupDirAttributes = "CUP-09.attributes", Format, "A copied-up directory keeps mode, owner, xattrs, atime and mtime; its content is not copied.", "copy_up.c ovl_copy_up_workdir";
-    CupImpure = "CUP-10.impure", Format, "Copying up marks the parent's upper impure.", "copy_up.c ovl_do_copy_up";
-    CupParentTimes = "CUP-10.times", Format, "Copying up keeps the parent's atime and mtime.", "copy_up.c ovl_do_copy_up";
+    CupDirAttributes = "CUP-09.attributes", Contract, "A copied-up directory keeps mode, owner, xattrs, atime and mtime; its content is not copied.", "copy_up.c ovl_copy_up_workdir";
+    CupImpure = "CUP-10.impure", Linux, "Copying up marks the parent's upper impure.", "copy_up.c ovl_do_copy_up";
+    CupParentTimes = "CUP-10.times", Contract, "Copying up keeps the parent's atime and mtime.", "copy_up.c ovl_do_copy_up";
     CupData = "CUP-11.data", Contract, "A copied-up file has the lower file's data.", "copy_up.c ovl_copy_up_file";
     CupFileAttributes = "CUP-11.attributes", Contract, "A copied-up file keeps mode, owner, atime and mtime.", "copy_up.c ovl_set_attr";
     CupXattrs = "CUP-11.xattrs", Contract, "A copied-up node keeps its xattrs.", "copy_up.c ovl_copy_xattr";
     CupPrivate = "XAT-07.private", Format, "Private xattrs of a lower node are not copied up.", "copy_up.c ovl_copy_xattr";
-    CupOriginDir = "CUP-14.dir", Format, "A copied-up directory stores its origin.", "copy_up.c ovl_do_copy_up";
-    CupOriginFile = "CUP-14.file", Format, "A copied-up file, symlink or special file with one lower link stores its origin.", "copy_up.c ovl_do_copy_up";
-    CupOriginHardlink = "CUP-14.hardlink", Format, "A copied-up file with several lower links stores no origin while index is off.", "copy_up.c ovl_do_copy_up";
-    CupOriginEmpty = "CUP-14.empty", Format, "Where handles cannot be decoded the stored origin is empty (MNT-41, USR-03).", "copy_up.c ovl_get_origin_fh";
-    CupOriginUser = "USR-05.special", Format, "With userxattr, symlinks and special files store no origin: user.* xattrs are not for them.", "copy_up.c ovl_set_origin_fh";
+    CupOriginDir = "CUP-14.dir", Linux, "A copied-up directory stores its origin.", "copy_up.c ovl_do_copy_up";
+    CupOriginFile = "CUP-14.file", Linux, "A copied-up file, symlink or special file with one lower link stores its origin.", "copy_up.c ovl_do_copy_up";
+    CupOriginHardlink = "CUP-14.hardlink", Linux, "A copied-up file with several lower links stores no origin while index is off.", "copy_up.c ovl_do_copy_up";
+    CupOriginEmpty = "CUP-14.empty", Linux, "Where handles cannot be decoded the stored origin is empty (MNT-41, USR-03).", "copy_up.c ovl_get_origin_fh";
+    CupOriginUser = "USR-05.special", Linux, "With userxattr, symlinks and special files store no origin: user.* xattrs are not for them.", "copy_up.c ovl_set_origin_fh";
     CupDevice = "CUP-18.device", Contract, "A copied-up device keeps its number, a symlink its target.", "copy_up.c ovl_copy_up_workdir";
     McpCopyUp = "MCP-06.copyup", Format, "With metacopy=on a change of attributes, a link or a rename copies up a regular file without its data.", "copy_up.c ovl_need_meta_copy_up";
     McpDataUp = "MCP-07.data", Format, "Opening a metacopy for writing, or truncating it, copies its data up and ends it being one.", "copy_up.c ovl_copy_up_meta_inode_data";
@@ -234,13 +234,13 @@ clauses! {
     McpRedirect = "MCP-08.redirect", Format, "A metacopy that is renamed or linked gets a redirect to its data.", "dir.c ovl_set_redirect, ovl_set_link_redirect";
     McpRedirectLinks = "MCP-08.links", Format, "The redirect of a metacopy is absolute if its lower file has several links.", "dir.c ovl_need_absolute_redirect";
     IdxCopyUp = "IDX-01.index", Format, "With index=on a lower file with several links is copied up to the index, and linked to its name from there.", "copy_up.c ovl_do_copy_up";
-    IdxOrigin = "CUP-14.index", Format, "A copy in the index stores its origin.", "copy_up.c ovl_do_copy_up";
+    IdxOrigin = "CUP-14.index", Linux, "A copy in the index stores its origin.", "copy_up.c ovl_do_copy_up";
     IdxLookup = "IDX-01.lookup", Contract, "A name of a lower file that has an index entry shows that entry.", "namei.c ovl_lookup_index";
-    IdxImpure = "IDX-01.impure", Format, "Linking a copy to a name marks its directory impure.", "copy_up.c ovl_link_up";
-    IdxStored = "IDX-04.stored", Format, "The number of names of an indexed file is stored relative to the links of the upper inode, or of the lower one while a name is linked up.", "inode.c ovl_set_nlink_common";
+    IdxImpure = "IDX-01.impure", Linux, "Linking a copy to a name marks its directory impure.", "copy_up.c ovl_link_up";
+    IdxStored = "IDX-04.stored", Linux, "The number of names of an indexed file is stored relative to the links of the upper inode, or of the lower one while a name is linked up.", "inode.c ovl_set_nlink_common";
     IdxUnion = "NLK-03.stored", Contract, "The link count of an indexed file is what was stored of it.", "inode.c ovl_get_nlink";
     NlkUnion = "NLK-03.union", Contract, "An indexed file has as many links as the overlay shows names.", "inode.c ovl_getattr";
-    IdxNumber = "IDX-02.number", Contract, "All names of an indexed file keep the inode number of the lower file.", "inode.c ovl_getattr";
+    IdxNumber = "IDX-02.number", Linux, "All names of an indexed file keep the inode number of the lower file.", "inode.c ovl_getattr";
     IdxVictim = "IDX-05.victim", Format, "Removing or replacing a name of a lower file with several links copies it up first.", "util.c ovl_nlink_start";
     IdxOrphan = "IDX-06.orphan", Format, "With its last name an index entry is removed.", "util.c ovl_cleanup_index";
 
@@ -249,12 +249,12 @@ clauses! {
     CreUmask = "CRE-01.umask", Contract, "The umask applies to what is created, over a whiteout too.", "fs/posix_acl.c posix_acl_create, dir.c ovl_create_over_whiteout";
     CreOverWhiteout = "CRE-02.replace", Contract, "Creating at a whiteouted name replaces the whiteout.", "dir.c ovl_create_over_whiteout";
     CreOpaque = "CRE-02.opaque", Format, "mkdir over an upper whiteout makes the directory opaque (OPQ-01a).", "dir.c ovl_create_over_whiteout";
-    CreNoOpaque = "OPQ-01.plain", Format, "mkdir where no upper whiteout was makes no opaque directory while no feature forbids offline changes (OPQ-01b).", "dir.c ovl_create_upper";
-    CreFeatureOpaque = "OPQ-01.feature", Format, "mkdir in a merged directory makes an opaque one while index, metacopy, redirect_dir or xino is on.", "dir.c ovl_create_upper, super.c ovl_allow_offline_changes";
-    CreLowerWhiteout = "CRE-03.lower", Format, "A whiteout in a lower layer alone does not make mkdir opaque.", "dir.c ovl_dentry_is_whiteout";
+    CreNoOpaque = "OPQ-01.plain", Linux, "mkdir where no upper whiteout was makes no opaque directory while no feature forbids offline changes (OPQ-01b).", "dir.c ovl_create_upper";
+    CreFeatureOpaque = "OPQ-01.feature", Linux, "mkdir in a merged directory makes an opaque one while index, metacopy, redirect_dir or xino is on.", "dir.c ovl_create_upper, super.c ovl_allow_offline_changes";
+    CreLowerWhiteout = "CRE-03.lower", Linux, "A whiteout in a lower layer alone does not make mkdir opaque.", "dir.c ovl_dentry_is_whiteout";
     LnkShared = "LNK-01.shared", Contract, "A hard link through the overlay shares data and attributes and counts as a link.", "dir.c ovl_link";
-    LnkImpure = "LNK-02.impure", Format, "Linking what has an origin marks the new parent impure.", "dir.c ovl_create_or_link";
-    LnkBroken = "LNK-03.broken", Contract, "With index off, copying up one of several lower hard links breaks it off the others.", "copy_up.c ovl_do_copy_up";
+    LnkImpure = "LNK-02.impure", Linux, "Linking what has an origin marks the new parent impure.", "dir.c ovl_create_or_link";
+    LnkBroken = "LNK-03.broken", Linux, "With index off, copying up one of several lower hard links breaks it off the others.", "copy_up.c ovl_do_copy_up";
 
     // Removal.
     RmvWhiteout = "RMV-02.whiteout", Contract, "Removing a name that something lower would show through leaves a whiteout.", "dir.c ovl_do_remove";
@@ -267,8 +267,8 @@ clauses! {
 
     // Rename.
     RenFlags = "REN-01.flags", Linux, "RENAME_WHITEOUT through the overlay is EINVAL.", "dir.c ovl_rename";
-    RenXdev = "REN-02.exdev", Contract, "Renaming a lower or merged directory is EXDEV while redirect_dir is not on.", "dir.c ovl_can_move";
-    RenXdevExchange = "REN-02.exchange", Contract, "RENAME_EXCHANGE with a lower or merged directory is EXDEV while redirect_dir is not on.", "dir.c ovl_can_move";
+    RenXdev = "REN-02.exdev", Linux, "Renaming a lower or merged directory is EXDEV while redirect_dir is not on.", "dir.c ovl_can_move";
+    RenXdevExchange = "REN-02.exchange", Linux, "RENAME_EXCHANGE with a lower or merged directory is EXDEV while redirect_dir is not on.", "dir.c ovl_can_move";
     RenRedirect = "REN-02.redirect", Contract, "With redirect_dir=on a lower or merged directory can be renamed.", "dir.c ovl_can_move";
     RenNotEmpty = "REN-03.notempty", Contract, "Renaming onto a directory that is not pure upper and has a visible name is ENOTEMPTY, before any copy-up.", "dir.c ovl_rename";
     RenParent = "REN-04.parent", Format, "The target's directory is copied up.", "dir.c ovl_rename";
@@ -284,13 +284,13 @@ clauses! {
     RenRedirectKept = "REN-08.kept", Format, "A redirect is kept by a move within the parent, and an absolute one by any move.", "dir.c ovl_set_redirect";
     RenRedirectOrigin = "REN-09.origin", Format, "Redirects are lower paths: ancestors that were redirected count by where they came from.", "dir.c ovl_get_redirect";
     RenRedirectLong = "REN-10.long", Linux, "An absolute redirect longer than redirect_max (256 bytes) is EXDEV.", "dir.c ovl_get_redirect";
-    RenImpure = "REN-12.impure", Format, "Moving what has an origin into another parent marks that parent impure.", "dir.c ovl_rename";
-    RenImpureExchange = "REN-12.exchange", Format, "RENAME_EXCHANGE marks the old parent impure for what comes back.", "dir.c ovl_rename";
+    RenImpure = "REN-12.impure", Linux, "Moving what has an origin into another parent marks that parent impure.", "dir.c ovl_rename";
+    RenImpureExchange = "REN-12.exchange", Linux, "RENAME_EXCHANGE marks the old parent impure for what comes back.", "dir.c ovl_rename";
     RenAlias = "REN-14.alias", Linux, "Two names of one upper inode that are distinct overlay inodes cannot be renamed onto each other: ESTALE.", "dir.c ovl_rename";
 
     // Identity.
     InoReal = "INO-02.real", Linux, "With all layers on one filesystem, st_ino is the number of the inode that stands for the object.", "inode.c ovl_map_dev_ino";
-    InoOrigin = "INO-01.origin", Contract, "The inode number of a copied-up object stays that of its origin.", "inode.c ovl_getattr";
+    InoOrigin = "INO-01.origin", Linux, "The inode number of a copied-up object stays that of its origin.", "inode.c ovl_getattr";
     InoBroken = "INO-07.hardlink", Linux, "The inode number of a copied-up file with several lower links is that of the upper inode while index is off.", "inode.c ovl_getattr";
     NlkMerged = "NLK-01.merged", Linux, "A merged directory has one link.", "inode.c ovl_getattr";
     NlkReal = "NLK-01.real", Linux, "A directory that does not merge has its own link count.", "inode.c ovl_getattr";

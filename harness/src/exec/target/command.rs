@@ -41,7 +41,7 @@ impl Program {
     /// Takes the template apart.
     pub(super) fn new(template: &str) -> Result<Program, ExecError> {
         let words: Vec<String> = template.split_whitespace().map(str::to_owned).collect();
-        for needed in ["{lowerdir}", "{upperdir}", "{workdir}", "{merged}"] {
+        for needed in ["{lowerdir}", "{upperdir}", "{merged}"] {
             if !template.contains(needed) {
                 return Err(ExecError::unsupported(
                     format!("the command of the target does not mention {needed}"),
