@@ -16,7 +16,7 @@
 //! | [`expectations`] | what a target is known to do otherwise |
 //! | [`exec`] | the worker that mounts, runs and observes; `exec::sys` holds the only `unsafe` |
 //! | [`enumerate`] | every sequence of a few steps: states, transitions, cases |
-//! | [`container`] | root filesystems from archives, for the walk-through |
+//! | [`container`] | root filesystems from archives and images, layers of images, for the walk-through |
 //! | [`generate`], [`shrink`] | cases from a seed; smaller cases with the same divergence |
 //! | [`campaign`] | many cases, their statistics, the self-test |
 //! | [`story`] | a run as lines of text: by the model, by a trace |

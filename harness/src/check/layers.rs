@@ -3,6 +3,7 @@
 
 use super::divergence::{Divergence, Oracle, Place};
 use crate::case::Case;
+use crate::container::{ExportError, diff_and_apply};
 use crate::resolve::{Difference, LayerTree, Rules, compare, resolve};
 use crate::trace::{Environment, Observation, Privilege, Trace};
 
@@ -58,6 +59,21 @@ pub(super) fn check(case: &Case, trace: &Trace, until: usize) -> (usize, Option<
         }
     }
     (looks, None)
+}
+
+/// Diff and apply at the end of a trace: the upper layer told as one of an OCI image and unpacked over the lower
+/// ones must be the merged view. `None` where there was no last look.
+///
+/// # Errors
+/// When the layers have what an image cannot say.
+pub fn apply_upper(case: &Case, trace: &Trace) -> Result<Option<Difference>, ExportError> {
+    let Some(last) = trace.last.as_ref().filter(|_| !trace.lowers.is_empty()) else { return Ok(None) };
+    let mut lowers = trace.lowers.clone();
+    let looks = trace.steps.iter().filter_map(|step| step.observation.as_deref()).chain([last]);
+    for former in looks.filter_map(|look| look.rotated.as_ref()) {
+        lowers.insert(0, former.clone());
+    }
+    diff_and_apply(&lowers, &last.upper, &last.merged, rules(&trace.environment, &case.options))
 }
 
 fn look<'t>(stack: &mut Vec<LayerTree<'t>>, rules: Rules, observation: &'t Observation) -> Option<Difference> {

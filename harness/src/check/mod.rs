@@ -20,7 +20,7 @@ pub use compare::IGNORED_XATTRS;
 pub use divergence::{Divergence, Oracle, Place, Signature};
 pub use expect::check_expectations;
 pub use judge::{Judgement, judge, judge_foreseen};
-pub use layers::resolve_layers;
+pub use layers::{apply_upper, resolve_layers};
 pub use looks::look_after;
 pub use origins::{TargetOrigin, origins};
 pub use transparency::{Deviation, Mirror, Transparency, transparency};

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DIVERGED, HELD, USAGE, refuse};
+use super::{CANNOT, DIVERGED, HELD, USAGE, refuse};
 use super::{say, say_raw};
-use crate::container::{minirootfs, read_archive_file, static_busybox};
+use crate::container::{minirootfs, read_image, static_busybox};
 use crate::exec::container::{Container, IMAGE, Program, TOUR, run_containers};
 use crate::report;
 use crate::trace::Privilege;
@@ -18,6 +18,7 @@ Examples:
   ovlcheck walkthrough --two                                 two containers, and one on top of the first
   ovlcheck walkthrough -- sh -c 'rm /bin/ls; ls / > /tmp/x'  any program
   ovlcheck walkthrough --lower alpine-minirootfs.tar.gz -- /bin/sh
+  ovlcheck walkthrough --lower image/ --export layer.tar     an OCI image layout; the upper layer as one of an image
 
 Everything happens in private namespaces and in memory; nothing is left behind. Programs need a static
 busybox (Debian: busybox-static) or --lower; without both ovlcheck makes the calls of the tour itself. It is
@@ -28,9 +29,13 @@ Exit status: 0 merged is what the layers make, 1 it is not, 2 a hostile or broke
 /// What `ovlcheck walkthrough` takes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct WalkthroughArgs {
-    /// The lower layer: a root filesystem as FILE.tar, also compressed with gzip, xz or zstd.
-    #[arg(long, value_name = "ROOTFS.tar")]
+    /// What is below: an OCI image layout (a directory, or a tar archive of one), or a root filesystem as a tar
+    /// archive; archives and layers may be compressed with gzip, xz or zstd.
+    #[arg(long, value_name = "IMAGE")]
     lower: Option<PathBuf>,
+    /// Write the upper layer, of several containers that of the last, as a layer of an OCI image.
+    #[arg(long, value_name = "LAYER.tar")]
+    export: Option<PathBuf>,
     /// Run in a user namespace with `userxattr` although this is root.
     #[arg(long)]
     rootless: bool,
@@ -48,9 +53,9 @@ pub(super) fn walkthrough(args: &WalkthroughArgs) -> u8 {
     let busybox = if args.lower.is_none() { static_busybox() } else { None };
     let runs_programs = busybox.is_some() || args.lower.is_some();
     let mut image = match &args.lower {
-        None => minirootfs(busybox),
-        Some(path) => match read_archive_file(path) {
-            Ok(layer) => layer,
+        None => vec![minirootfs(busybox)],
+        Some(path) => match read_image(path) {
+            Ok(layers) => layers,
             Err(e) => {
                 eprintln!("ovlcheck: {e}");
                 return USAGE;
@@ -58,9 +63,10 @@ pub(super) fn walkthrough(args: &WalkthroughArgs) -> u8 {
         },
     };
     if privilege == Privilege::Rootless {
-        // One uid is mapped, and everything belongs to it.
-        for entry in &mut image.entries {
+        // One uid is mapped, and everything belongs to it; of xattrs it may set its own.
+        for entry in image.iter_mut().flat_map(|layer| &mut layer.entries) {
             (entry.node.uid, entry.node.gid) = (0, 0);
+            entry.node.xattrs.retain(|(name, _)| name.starts_with(b"user.") || name.starts_with(b"@"));
         }
     }
     let shell = |text: &str| {
@@ -94,9 +100,17 @@ pub(super) fn walkthrough(args: &WalkthroughArgs) -> u8 {
     };
     if args.two && !runs_programs {
         eprintln!("ovlcheck: --two needs a static busybox; apt-get install busybox-static, or give --lower");
-        return super::CANNOT;
+        return CANNOT;
     }
-    let all = match run_containers(&image, &containers, privilege) {
+    let export = match args.export.as_ref().map(|path| std::fs::File::create(path).map_err(|e| (path, e))) {
+        None => None,
+        Some(Ok(file)) => Some(file.into()),
+        Some(Err((path, e))) => {
+            eprintln!("ovlcheck: cannot write {}: {e}", path.display());
+            return CANNOT;
+        }
+    };
+    let all = match run_containers(&image, &containers, privilege, export.as_ref()) {
         Ok(all) => all,
         Err(e) => return refuse(&e),
     };

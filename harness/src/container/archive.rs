@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use tar::{Archive, EntryType};
+use rustix::fs::{MemfdFlags, memfd_create};
+use tar::{Archive, Entry as Member, EntryType};
 
 use crate::bytes::Bytes;
 use crate::case::{Entry, LAYER_TIME, Layer, Node, NodeKind};
@@ -17,7 +19,7 @@ use crate::step::Device;
 use crate::trace::Time;
 
 /// The longest sum of all files, in bytes: they are held in memory.
-const SIZE_LIMIT: u64 = 2 << 30;
+pub(super) const SIZE_LIMIT: u64 = 2 << 30;
 
 /// Why an archive is no root filesystem.
 #[derive(Debug, thiserror::Error)]
@@ -40,34 +42,65 @@ pub enum ArchiveError {
 /// # Errors
 /// When it cannot be read, or is hostile.
 pub fn read_archive_file(path: &Path) -> Result<Layer, ArchiveError> {
+    read_compressed(path, |from| read_archive(from))
+}
+
+/// Reads a file, through the program that undoes its compression if it is compressed.
+pub(super) fn read_compressed<T>(
+    path: &Path,
+    read: impl FnOnce(&mut dyn Read) -> Result<T, ArchiveError>,
+) -> Result<T, ArchiveError> {
     let unreadable = |e: std::io::Error| ArchiveError::Unreadable(format!("{}: {e}", path.display()));
     let mut magic = Vec::new();
     File::open(path).and_then(|f| f.take(6).read_to_end(&mut magic)).map_err(unreadable)?;
-    let program = match magic.as_slice() {
-        [0x1f, 0x8b, ..] => "gzip",
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => "xz",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
-        _ => return read_archive(File::open(path).map_err(unreadable)?),
-    };
-    let mut child = Command::new(program)
-        .arg("-dc")
-        .stdin(File::open(path).map_err(unreadable)?)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|e| {
-            ArchiveError::Unreadable(format!("{} needs {program}, which does not start: {e}", path.display()))
-        })?;
-    let layer = match child.stdout.take() {
-        Some(stdout) => read_archive(stdout),
+    through(magic_of(&magic), File::open(path).map_err(unreadable)?, &path.display().to_string(), read)
+}
+
+/// Reads an archive in memory that may be compressed.
+pub(super) fn read_blob(blob: &[u8]) -> Result<Layer, ArchiveError> {
+    let failed = |e: std::io::Error| ArchiveError::Unreadable(format!("a layer in memory: {e}"));
+    let Some(program) = magic_of(blob) else { return read_archive(blob) };
+    let mut file = File::from(memfd_create("layer", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?);
+    file.write_all(blob).and_then(|()| file.rewind()).map_err(failed)?;
+    through(Some(program), file, "a layer", |from| read_archive(from))
+}
+
+/// The program that undoes a compression, by what the file begins with.
+fn magic_of(head: &[u8]) -> Option<&'static str> {
+    match head {
+        [0x1f, 0x8b, ..] => Some("gzip"),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => Some("xz"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        _ => None,
+    }
+}
+
+fn through<T>(
+    program: Option<&str>,
+    mut file: File,
+    name: &str,
+    read: impl FnOnce(&mut dyn Read) -> Result<T, ArchiveError>,
+) -> Result<T, ArchiveError> {
+    let Some(program) = program else { return read(&mut file) };
+    let failed = |e: std::io::Error| ArchiveError::Unreadable(format!("{name}: {e}"));
+    let mut child =
+        Command::new(program)
+            .arg("-dc")
+            .stdin(file)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| ArchiveError::Unreadable(format!("{name} needs {program}, which does not start: {e}")))?;
+    let result = match child.stdout.take() {
+        Some(mut stdout) => read(&mut stdout),
         None => Err(ArchiveError::Unreadable(format!("{program} has no output"))),
     };
-    // Its output is closed, so it ends in any case.
-    let status = child.wait().map_err(unreadable)?;
-    if layer.is_ok() && !status.success() {
-        return Err(ArchiveError::Unreadable(format!("{}: {program} ended with {status}", path.display())));
+    // Its output is closed, so it ends in any case; of what nobody reads any more it may die.
+    let status = child.wait().map_err(failed)?;
+    if result.is_ok() && !status.success() && status.signal() != Some(libc::SIGPIPE) {
+        return Err(ArchiveError::Unreadable(format!("{name}: {program} ended with {status}")));
     }
-    layer
+    result
 }
 
 /// Reads a tar archive.
@@ -138,6 +171,9 @@ pub fn read_archive(from: impl Read) -> Result<Layer, ArchiveError> {
         node.gid = id(entry.header().gid()).ok_or_else(bad_owner)?;
         let sec = entry.header().mtime().ok().and_then(|t| i64::try_from(t).ok()).filter(|t| *t < 1 << 33);
         node.time = sec.map_or(LAYER_TIME, |sec| Time { sec, nsec: 0 });
+        if kind != EntryType::Link {
+            beside(&mut entry, &mut node).map_err(hostile)?;
+        }
         if path.is_empty() && node.kind != NodeKind::Dir {
             return Err(hostile("the root is no directory".to_owned()));
         }
@@ -156,6 +192,47 @@ pub fn read_archive(from: impl Read) -> Result<Layer, ArchiveError> {
         return Err(ArchiveError::Unreadable("no entry in the archive".to_owned()));
     }
     Ok(Layer { entries: nodes.into_iter().map(|(path, node)| Entry { path, node }).collect() })
+}
+
+/// What stands beside the header: the exact time, and xattrs. Those of an overlay are refused: it would take
+/// them for its own.
+fn beside(entry: &mut Member<'_, impl Read>, node: &mut Node) -> Result<(), String> {
+    let records = entry.pax_extensions().map_err(|e| e.to_string())?;
+    for record in records.into_iter().flatten() {
+        let record = record.map_err(|_| "what stands beside its header cannot be read".to_owned())?;
+        let (key, value) = (record.key_bytes(), record.value_bytes());
+        if key == b"mtime" {
+            if let Some(time) = std::str::from_utf8(value).ok().and_then(exact_time) {
+                node.time = time;
+            }
+            continue;
+        }
+        let Some(name) = key.strip_prefix(b"SCHILY.xattr.") else { continue };
+        let overlay = [&b"trusted.overlay."[..], b"user.overlay.", b"@"];
+        if overlay.iter().any(|prefix| name.starts_with(prefix)) {
+            return Err(format!("xattr {}, which an overlay takes for its own", Bytes::from(name)));
+        }
+        // Labels and access lists are the host's business.
+        if name != b"security.selinux" && !name.starts_with(b"system.") {
+            node.xattrs.push((Bytes::from(name), Bytes::from(value)));
+        }
+    }
+    Ok(())
+}
+
+/// Seconds with a fraction, as in `-1.5`.
+fn exact_time(text: &str) -> Option<Time> {
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (sec, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let nanos: i128 = format!("{:0<9.9}", fraction).parse().ok()?;
+    let total =
+        i128::from(sec.parse::<u32>().map(i64::from).or_else(|_| sec.parse::<i64>()).ok()?) * 1_000_000_000 + nanos;
+    let total = if negative { -total } else { total };
+    let sec = i64::try_from(total.div_euclid(1_000_000_000)).ok().filter(|sec| sec.abs() < 1 << 40)?;
+    Some(Time { sec, nsec: u32::try_from(total.rem_euclid(1_000_000_000)).ok()? })
 }
 
 /// The path without `.` and empty components; what is absolute or has `..` is refused.
@@ -237,6 +314,34 @@ mod tests {
         refused(&[(Symlink, "a", "/etc", none), (Link, "b", "a/shadow", none)], "no directory");
         refused(&[(Block, "sda", "", (8, 0))], "8:0");
         refused(&[(Char, "mem", "", (1, 1))], "1:1");
+    }
+
+    #[test]
+    fn times_have_fractions_and_signs() {
+        let time = |text| exact_time(text).map(|t| (t.sec, t.nsec));
+        assert_eq!(time("12"), Some((12, 0)));
+        assert_eq!(time("12.5"), Some((12, 500_000_000)));
+        assert_eq!(time("-0.999999995"), Some((-1, 5)));
+        assert_eq!(time("1.0000000019"), Some((1, 1)));
+        assert_eq!(time("x"), None);
+        assert_eq!(time("1.x"), None);
+    }
+
+    #[test]
+    fn xattrs_are_read_and_those_of_an_overlay_refused() {
+        let with = |key: &str| {
+            let mut builder = Builder::new(Vec::new());
+            builder.append_pax_extensions([(key, &b"v"[..]), ("mtime", &b"7.25"[..])]).expect("memory");
+            add(&mut builder, EntryType::Regular, "f", "", (0, 0));
+            read_archive(builder.into_inner().expect("memory").as_slice())
+        };
+        let layer = with("SCHILY.xattr.user.a").expect("an archive");
+        assert_eq!(layer.entries[0].node.xattrs, [(Bytes::from("user.a"), Bytes::from("v"))]);
+        assert_eq!(layer.entries[0].node.time, Time { sec: 7, nsec: 250_000_000 });
+        for key in ["trusted.overlay.redirect", "user.overlay.opaque", "@redirect"] {
+            let e = with(&format!("SCHILY.xattr.{key}")).expect_err("refused");
+            assert!(e.to_string().contains("takes for its own"), "{e}");
+        }
     }
 
     #[test]

@@ -1,14 +1,22 @@
 //! Containers on a root filesystem: the walk-through of container tutorials, for real.
 //!
-//! A root filesystem comes from an archive ([`read_archive`]) or is the one that is built in
-//! ([`minirootfs`]). [`crate::exec::container`] mounts it and runs programs in it; what comes of that is
-//! shown by [`crate::report::walkthrough`].
+//! A root filesystem comes from an image or an archive ([`read_image`], [`read_archive`]) or is the one that is
+//! built in ([`minirootfs`]). [`crate::exec::container`] mounts it and runs programs in it; what comes of that
+//! is shown by [`crate::report::walkthrough`]. The upper layer can be told as one of an image
+//! ([`export_layer`]), and that it then means the same is an oracle ([`diff_and_apply`]).
 
+mod apply;
 mod archive;
 mod busybox;
+mod export;
+mod oci;
+mod whiteout;
 
+pub use apply::diff_and_apply;
 pub use archive::{ArchiveError, read_archive, read_archive_file};
 pub use busybox::static_busybox;
+pub use export::{ExportError, export_layer};
+pub use oci::read_image;
 
 use crate::bytes::Bytes;
 use crate::case::{Layer, NodeKind, text};

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +20,12 @@ use super::scratch::{Source, new_dir};
 use super::sys::{self, Forked};
 use super::target::{self, Layers, MountFailure};
 use super::{layers, worker};
+use crate::bytes::Bytes;
 use crate::case::Layer;
-use crate::trace::{Privilege, TreeSeen};
+use crate::container::export_layer;
+use crate::trace::{Kind, Privilege, Seen, TreeSeen};
 
-/// The name of the root filesystem among the layers.
+/// The name of the root filesystem, which may be several layers, among the layers.
 pub const IMAGE: &str = "image";
 
 /// A container: layers, and what runs in it.
@@ -63,11 +66,17 @@ pub struct Ran {
 pub const TOUR: &str = "echo hello > /home/hello.txt; mv /bin/echo /bin/echo.old; rm -r /etc/apk; mkdir /etc/apk; \
                         echo changed >> /etc/motd";
 
-/// Runs these containers one after the other. The process must have a single thread.
+/// Runs these containers one after the other on an image, whose layers are given top-most first. The upper layer
+/// of the last is written to `export` as a layer of an OCI image. The process must have a single thread.
 ///
 /// # Errors
-/// When the machine cannot do it, or a layer cannot be made or mounted.
-pub fn run_containers(image: &Layer, containers: &[Container], privilege: Privilege) -> Result<Vec<Ran>, ExecError> {
+/// When the machine cannot do it, a layer cannot be made or mounted, or the upper one cannot be exported.
+pub fn run_containers(
+    image: &[Layer],
+    containers: &[Container],
+    privilege: Privilege,
+    export: Option<&OwnedFd>,
+) -> Result<Vec<Ran>, ExecError> {
     let tasks = std::fs::read_dir("/proc/self/task").map(Iterator::count).unwrap_or(1);
     if tasks > 1 {
         return Err(ExecError::Internal("a process with several threads cannot run containers".into()));
@@ -79,7 +88,7 @@ pub fn run_containers(image: &Layer, containers: &[Container], privilege: Privil
         sys::die_with_parent().doing("PR_SET_PDEATHSIG")?;
         in_process(|| {
             sys::die_with_parent().doing("PR_SET_PDEATHSIG")?;
-            play(image, containers, privilege)
+            play(image, containers, privilege, export)
         })
     };
     match sys::fork().doing("forking")? {
@@ -131,23 +140,38 @@ fn collect<T: for<'de> Deserialize<'de>>(read: OwnedFd, pid: i32) -> Result<T, E
 }
 
 /// Makes the image and runs the containers. This is pid 1 of its namespace.
-fn play(image: &Layer, containers: &[Container], privilege: Privilege) -> Result<Vec<Ran>, ExecError> {
+fn play(
+    image: &[Layer],
+    containers: &[Container],
+    privilege: Privilege,
+    export: Option<&OwnedFd>,
+) -> Result<Vec<Ran>, ExecError> {
     let mut provided = target::provide(&TargetSpec::Kernel, privilege, Source::Tmpfs)?;
     let base = provided.scratch.case_dir(drop)?;
     let mut looker = Looker::new(privilege);
-    let image_fd = new_dir(&base.fd, IMAGE)?;
-    layers::make(image_fd.as_fd(), image, privilege)?;
-    let mut known: Vec<(String, OwnedFd)> = vec![(IMAGE.to_owned(), image_fd)];
+    let mut known: Vec<(String, OwnedFd)> = Vec::new();
+    for (number, layer) in image.iter().enumerate() {
+        let name = format!("{IMAGE}.{number}");
+        let fd = new_dir(&base.fd, &name)?;
+        layers::make(fd.as_fd(), layer, privilege)?;
+        known.push((name, fd));
+    }
+    let of_image: Vec<String> = known.iter().map(|(name, _)| name.clone()).collect();
     let mut all = Vec::new();
     for container in containers {
         let upper_fd = new_dir(&base.fd, &container.name)?;
         let work = format!("{}.work", container.name);
         new_dir(&base.fd, &work)?;
+        let below: Vec<String> = container
+            .on
+            .iter()
+            .flat_map(|name| if name == IMAGE { of_image.clone() } else { vec![name.clone()] })
+            .collect();
         sys::fchdir(base.fd.as_fd()).doing("entering the directory of the layers")?;
         let layers = Layers {
             base: base.fd.as_fd(),
             path: base.path.as_ref(),
-            lowers: &container.on,
+            lowers: &below,
             upper: &container.name,
             work: &work,
             options: &[],
@@ -162,7 +186,7 @@ fn play(image: &Layer, containers: &[Container], privilege: Privilege) -> Result
             .or_else(|e| if e == crate::errno::Errno(libc::ESRCH) { Ok(()) } else { Err(e) })
             .doing("ending what the program left running")?;
         let mut lowers = Vec::new();
-        for name in &container.on {
+        for name in &below {
             let (_, fd) = known
                 .iter()
                 .find(|(n, _)| n == name)
@@ -177,7 +201,26 @@ fn play(image: &Layer, containers: &[Container], privilege: Privilege) -> Result
         known.push((container.name.clone(), upper_fd));
         all.push(Ran { status, lowers, upper, merged });
     }
+    if let (Some(to), Some(ran), Some((_, upper))) = (export, all.last(), known.last()) {
+        let data = |path: &Bytes, seen: &Seen| data_of(upper, path, seen).map_err(|e| format!("reading it: {e}"));
+        let archive = export_layer(&ran.upper, data)
+            .map_err(|e| ExecError::Setup(format!("the upper layer cannot be told as one of an image: {e}")))?;
+        write_all(to, &archive).doing("writing the exported layer")?;
+    }
     Ok(all)
+}
+
+/// What is in a file of a layer, or where a symlink leads.
+fn data_of(layer: &OwnedFd, path: &Bytes, seen: &Seen) -> std::io::Result<Vec<u8>> {
+    if seen.stat.kind == Kind::Symlink {
+        return Ok(rustix::fs::readlinkat(layer, path.as_slice(), Vec::new())?.into_bytes());
+    }
+    // Whatever a program left running has ended: the path is as it was walked.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(layer, path.as_slice(), flags, Mode::empty())?;
+    let mut bytes = Vec::new();
+    std::fs::File::from(file).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Runs a program with the merged tree as root directory; how it ended.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::bytes::Bytes;
+use crate::container::diff_and_apply;
 use crate::exec::container::Ran;
 use crate::resolve::{Difference, Found, LayerTree, Rules, compare, resolve};
 use crate::trace::{Content, Kind, Privilege, Seen, TreeSeen};
@@ -45,7 +46,22 @@ pub fn walkthrough(ran: &Ran, privilege: Privilege) -> (String, Option<Differenc
             d.seen
         ),
     };
-    (out, difference)
+    let applied = diff_and_apply(&ran.lowers, &ran.upper, &ran.merged, rules);
+    let _ = match &applied {
+        Ok(None) => {
+            writeln!(out, "diff and apply: the upper layer as one of an OCI image, unpacked over lower, is merged")
+        }
+        Ok(Some(d)) => writeln!(
+            out,
+            "diff and apply: the upper layer as one of an OCI image, unpacked over lower, is NOT merged: {}: {}: unpacked {}, merged {}",
+            if d.path.is_empty() { "the root".to_owned() } else { d.path.to_string() },
+            d.field,
+            d.expected,
+            d.seen
+        ),
+        Err(e) => writeln!(out, "diff and apply: no OCI image can say it: {e}"),
+    };
+    (out, difference.or(applied.ok().flatten()))
 }
 
 fn column(tree: &TreeSeen) -> Column {
