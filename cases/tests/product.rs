@@ -1,26 +1,36 @@
 //! What surrounds the engine: the commands that explain, export and examine.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Completion, Trial};
+use ovlcheck::campaign::{Settings, run};
 use ovlcheck::case::Case;
 use ovlcheck::check::{apply_upper, judge};
 use ovlcheck::container::static_busybox;
-use ovlcheck::exec::{ExecError, Executor, TargetSpec, WorkerConfig, worker_entry};
+use ovlcheck::errno::Errno;
+use ovlcheck::exec::{
+    ExecError, Executor, MountRequest, Mounter, TargetSpec, WorkerConfig, register_target, worker_entry,
+};
 use ovlcheck::generate::{Profile, draw, seed_for};
 use ovlcheck::model::Model;
+use ovlcheck::report;
 use ovlcheck::script;
 use ovlcheck::story;
 use ovlcheck::trace::Privilege;
 use ovlcheck_cases::corpus::files;
 use ovlcheck_cases::need::{Need, ignorable, trial};
 use ovlcheck_cases::program::{Ended, Program, binary};
+use rustix::mount::{MountFlags, mount};
 
 fn main() {
+    register_target("mine", || Box::new(Mine { drops: false }));
+    register_target("mine-without-bottom", || Box::new(Mine { drops: true }));
     worker_entry();
     libtest_mimic::run(&Arguments::from_args(), trials()).exit();
 }
@@ -42,6 +52,8 @@ fn trials() -> Vec<Trial> {
         trial("walkthrough/hostile_image_layouts_are_2", vec![], hostile_image_layouts_are_2),
         trial("walkthrough/the_upper_layer_is_exported", kernel(), the_upper_layer_is_exported),
         trial("oracle/diff_and_apply_gives_the_merged_view", kernel(), diff_and_apply_gives_the_merged_view),
+        trial("library/an_overlay_of_ones_own_is_tested", kernel(), an_overlay_of_ones_own_is_tested),
+        trial("library/a_name_that_nobody_registered_is_said", vec![Need::worker(own())], an_unknown_library),
         trial("explain/a_clause_with_a_minimal_case", vec![], explain_a_clause),
         trial("explain/a_case_step_by_step", vec![], explain_a_case),
         trial("explain/what_is_neither_is_2", vec![], explain_what_is_neither),
@@ -60,6 +72,47 @@ fn trials() -> Vec<Trial> {
         trials.push(ignorable(name, kernel(), move || scripts_see_faults(part)));
     }
     trials
+}
+
+/// The kernel's overlay once more, as somebody's library; one that `drops` forgets the lowest layer.
+struct Mine {
+    drops: bool,
+}
+
+impl Mounter for Mine {
+    fn mount(&mut self, request: &MountRequest) -> Result<(), (Errno, String)> {
+        let mut lowers: Vec<String> = request.lowerdirs.iter().map(|dir| dir.display().to_string()).collect();
+        if self.drops && lowers.len() > 1 {
+            lowers.pop();
+        }
+        let (upper, work) = (request.upperdir.display(), request.workdir.display());
+        let userxattr = if own() == Privilege::Root { "" } else { ",userxattr" };
+        let options = format!("lowerdir={},upperdir={upper},workdir={work}{userxattr}", lowers.join(":"));
+        let options = CString::new(options).map_err(|e| (Errno::EINVAL, e.to_string()))?;
+        mount("mine", &request.merged, "overlay", MountFlags::NOATIME, options.as_c_str())
+            .map_err(|e| (Errno(e.raw_os_error()), String::new()))
+    }
+}
+
+fn library(name: &str) -> Settings {
+    let worker = WorkerConfig::new(own(), TargetSpec::Library(name.to_owned()));
+    Settings { cases: 40, shrink_time: std::time::Duration::ZERO, ..Settings::new(worker) }
+}
+
+fn an_overlay_of_ones_own_is_tested() -> Result<()> {
+    let summary = run(&library("mine"), &AtomicBool::new(false), |_| {})?;
+    ensure!(summary.stats.cases == 40 && summary.findings.is_empty(), "{}", report::summary(&summary, ""));
+    ensure!(summary.environment.context("no environment")?.target == "mine", "not its name");
+    let summary = run(&library("mine-without-bottom"), &AtomicBool::new(false), |_| {})?;
+    ensure!(summary.stats.diverged > 5, "{}", report::summary(&summary, ""));
+    Ok(())
+}
+
+fn an_unknown_library() -> Result<()> {
+    match run(&library("nobodys"), &AtomicBool::new(false), |_| {}) {
+        Err(e @ ExecError::Unsupported { .. }) if e.to_string().contains("'nobodys'") => Ok(()),
+        other => anyhow::bail!("{other:?}"),
+    }
 }
 
 /// How many trials share the scripts.

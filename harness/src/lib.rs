@@ -22,6 +22,43 @@
 //! | [`story`] | a run as lines of text: by the model, by a trace |
 //! | [`script`] | a case as a shell script that needs nothing of this |
 //! | [`report`], [`cli`] | what people read and type |
+//!
+//! # Testing an overlay that is a Rust library
+//!
+//! A program that mounts is tested from the command line. One that is Rust code registers itself and runs a
+//! campaign; findings come with the case, the clauses in play and a report ([`report::finding`]).
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use ovlcheck::campaign::{Settings, run};
+//! use ovlcheck::errno::Errno;
+//! use ovlcheck::exec::{MountRequest, Mounter, TargetSpec, WorkerConfig, register_target, worker_entry};
+//! use ovlcheck::level::Level;
+//! use ovlcheck::report;
+//! use ovlcheck::trace::Privilege;
+//!
+//! struct MyOverlay;
+//!
+//! impl Mounter for MyOverlay {
+//!     fn mount(&mut self, request: &MountRequest) -> Result<(), (Errno, String)> {
+//!         // my_overlay::mount(&request.lowerdirs, &request.upperdir, &request.workdir, &request.merged)
+//!         Err((Errno::EINVAL, format!("{} lower layers are too many for me", request.lowerdirs.len())))
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), ovlcheck::exec::ExecError> {
+//!     register_target("my-overlay", || Box::new(MyOverlay));
+//!     // The worker is this program, started again.
+//!     worker_entry();
+//!     let target = TargetSpec::Library("my-overlay".to_owned());
+//!     let worker = WorkerConfig { level: Level::Contract, ..WorkerConfig::new(Privilege::Rootless, target) };
+//!     let summary = run(&Settings::new(worker), &AtomicBool::new(false), |_| {})?;
+//!     summary.findings.iter().for_each(|finding| println!("{}", report::finding(finding)));
+//!     assert_eq!(summary.stats.diverged, 0, "{}", report::summary(&summary, ""));
+//!     Ok(())
+//! }
+//! ```
 
 pub mod bytes;
 pub mod campaign;

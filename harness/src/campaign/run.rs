@@ -10,7 +10,7 @@ use super::find::{Finding, Judging, investigate, mirrored, start_mirror};
 use super::stats::{Known, Stats, Summary};
 use crate::case::Case;
 use crate::check::{Signature, origins};
-use crate::exec::{ExecError, Executor, WorkerConfig};
+use crate::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
 use crate::expectations::Expectations;
 use crate::generate::{Profile, draw, seed_for};
 use crate::model::Model;
@@ -44,6 +44,26 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// A thousand cases from seed 1 with one worker, options drawn for the kernel alone, every fourth case also on
+    /// a plain filesystem, divergences shrunk for up to ten seconds.
+    pub fn new(worker: WorkerConfig) -> Settings {
+        let profile = Profile::new(worker.privilege);
+        let kernel = worker.target == TargetSpec::Kernel;
+        Settings {
+            seed: 1,
+            cases: 1000,
+            time: None,
+            jobs: 1,
+            profile: if kernel { profile } else { profile.without_options() },
+            worker,
+            mirror: 4,
+            shrink_time: Duration::from_secs(10),
+            max_findings: 50,
+            expectations: None,
+            coverage: false,
+        }
+    }
+
     fn judging(&self) -> Judging<'_> {
         Judging { fault: None, expectations: self.expectations.as_deref() }
     }

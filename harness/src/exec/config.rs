@@ -52,14 +52,18 @@ pub enum TargetSpec {
     /// `{lowerdir}` (top-most first, joined by `:`), `{upperdir}`, `{workdir}`, `{merged}` and
     /// `{options}` (the options of the case, each with a comma before it) filled in.
     Command(String),
+    /// An overlay that is Rust code of the caller's, by the name it is registered under
+    /// ([`register_target`](crate::exec::register_target)).
+    Library(String),
 }
 
 impl TargetSpec {
-    /// The name that traces carry: `kernel`, `plain`, or the program's file name.
+    /// The name that traces carry: `kernel`, `plain`, the program's file name, or the library's.
     pub fn name(&self) -> &str {
         match self {
             TargetSpec::Kernel => "kernel",
             TargetSpec::Plain => "plain",
+            TargetSpec::Library(name) => name,
             TargetSpec::Command(template) => {
                 let program = template.split_whitespace().next().unwrap_or("");
                 program.rsplit('/').next().unwrap_or(program)

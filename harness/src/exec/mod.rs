@@ -48,4 +48,5 @@ pub use config::{ObservePolicy, TargetSpec, WorkerConfig};
 pub use error::ExecError;
 pub use executor::Executor;
 pub use raw::read_tree;
+pub use target::{MountRequest, Mounter, register_target};
 pub use worker::worker_entry;

@@ -193,6 +193,9 @@ fn mount_words(target: &TargetSpec, case: &Case, rootless: bool) -> Result<Vec<S
     let options: String = case.options.iter().map(|o| format!(",{o}")).collect();
     Ok(match target {
         TargetSpec::Plain => Vec::new(),
+        TargetSpec::Library(name) => {
+            return Err(Refused::new(format!("the target '{name}', a library that no script can call")));
+        }
         TargetSpec::Kernel => {
             let user = if rootless { ",userxattr" } else { "" };
             let all = format!("noatime,lowerdir={{lowerdir}},upperdir={{upperdir}},workdir={{workdir}}{options}{user}");

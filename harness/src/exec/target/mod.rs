@@ -5,7 +5,10 @@
 
 mod command;
 mod kernel;
+mod library;
 mod plain;
+
+pub use library::{MountRequest, Mounter, register_target};
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -100,6 +103,10 @@ pub(super) fn provide(spec: &TargetSpec, privilege: Privilege, source: Source) -
         }
         TargetSpec::Command(template) => {
             let target = command::Program::new(template)?;
+            Provided { target: Box::new(target), scratch: Scratch::attached(source)?, needs_system: true }
+        }
+        TargetSpec::Library(name) => {
+            let target = library::Library::named(name)?;
             Provided { target: Box::new(target), scratch: Scratch::attached(source)?, needs_system: true }
         }
     })
