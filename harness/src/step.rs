@@ -321,6 +321,22 @@ pub enum Op {
         /// Size of the buffer; at least 280 bytes, so that every name fits.
         size: u32,
     },
+    /// `getdents64 SLOT SIZE`: getdents64(2), once.
+    Getdents64 {
+        /// The slot.
+        slot: Slot,
+        /// Size of the buffer.
+        size: u32,
+    },
+    /// `seekdir SLOT ENTRY`: lseek(2) to the position after an entry that getdents64 gave, or to the start if there was
+    /// none.
+    Seekdir {
+        /// The slot.
+        slot: Slot,
+        /// Which one, counted from 0 over all that `getdents64` steps gave through the slot since something was opened
+        /// in it.
+        entry: u32,
+    },
     /// `fchmod SLOT MODE`: fchmod(2).
     Fchmod {
         /// The slot.
@@ -549,6 +565,8 @@ impl Op {
             Op::Fsync { .. } => "fsync",
             Op::Fdatasync { .. } => "fdatasync",
             Op::Getdents { .. } => "getdents",
+            Op::Getdents64 { .. } => "getdents64",
+            Op::Seekdir { .. } => "seekdir",
             Op::Fchmod { .. } => "fchmod",
             Op::Chown { on, .. } => on.name(["chown", "lchown", "fchown"]),
             Op::Utimens { on, .. } => on.name(["utimens", "lutimens", "futimens"]),
@@ -608,6 +626,8 @@ impl Op {
         "fsync",
         "fdatasync",
         "getdents",
+        "getdents64",
+        "seekdir",
         "fchmod",
         "chown",
         "lchown",

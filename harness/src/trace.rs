@@ -199,6 +199,8 @@ pub enum Value {
     Stat(Box<Stat>),
     /// Directory entries without `.` and `..`, sorted by name.
     List(Vec<DirEntry>),
+    /// Directory entries as one call gave them, each with the position after it (`d_off`).
+    Dents(Vec<(DirEntry, i64)>),
     /// Names of xattrs, sorted; private ones start with `@`.
     Names(Vec<Bytes>),
     /// Facts of a filesystem.

@@ -9,7 +9,7 @@ use super::divergence::{Divergence, Oracle, Place};
 use crate::bytes::Bytes;
 use crate::case::{Case, ExpectedEntry, ExpectedKind, ExpectedTree};
 use crate::step::{Device, Expected};
-use crate::trace::{Content, Kind, Outcome, Seen, Side, Trace, TreeSeen, Value};
+use crate::trace::{Content, DirEntry, Kind, Outcome, Seen, Side, Trace, TreeSeen, Value};
 
 /// The first assertion of the case file that the trace breaks, or that it ended before.
 pub fn check_expectations(case: &Case, trace: &Trace) -> Option<Divergence> {
@@ -71,6 +71,11 @@ fn agrees(expected: &Expected, outcome: &Outcome) -> bool {
             names.sort();
             names.into_iter().eq(seen.iter().map(|e| &e.name))
         }
+        (Expected::Names(names), Outcome::Ok(Value::Dents(seen))) => {
+            let mut names: Vec<&Bytes> = names.iter().collect();
+            names.sort();
+            names.into_iter().eq(in_any_order(seen))
+        }
         (Expected::Names(names), Outcome::Ok(Value::Names(seen))) => {
             let mut names: Vec<&Bytes> = names.iter().collect();
             names.sort();
@@ -79,6 +84,14 @@ fn agrees(expected: &Expected, outcome: &Outcome) -> bool {
         (Expected::Errno(e), Outcome::Err(seen)) => e == seen,
         _ => false,
     }
+}
+
+/// The names of entries but `.` and `..`, sorted.
+fn in_any_order(entries: &[(DirEntry, i64)]) -> Vec<&Bytes> {
+    let names = entries.iter().map(|(entry, _)| &entry.name);
+    let mut names: Vec<&Bytes> = names.filter(|name| !matches!(name.as_slice(), b"." | b"..")).collect();
+    names.sort();
+    names
 }
 
 fn show(expected: &Expected) -> String {
@@ -104,6 +117,7 @@ fn show_outcome(outcome: &Outcome) -> String {
         Outcome::Ok(Value::Stat(s)) => format!("{:?} {:04o}", s.kind, s.mode),
         Outcome::Ok(Value::Filesystem(s)) => format!("a filesystem of type {:#x}", s.magic),
         Outcome::Ok(Value::Names(names)) => show_names(names.iter()),
+        Outcome::Ok(Value::Dents(entries)) => show_names(in_any_order(entries).into_iter()),
         Outcome::Ok(Value::List(entries)) => show_names(entries.iter().map(|e| &e.name)),
     }
 }

@@ -8,10 +8,12 @@ use super::layers;
 use super::trees::{self, Late, TreeDiff};
 use crate::bytes::Bytes;
 use crate::case::Case;
+use crate::errno::Errno;
 use crate::level::Level;
 use crate::model::look::Look;
+use crate::model::stream::{Dent, Shown};
 use crate::model::{Clause, Context, Model, Predicted, View};
-use crate::step::Op;
+use crate::step::{Op, Slot};
 use crate::trace::{DirEntry, End, Footprint, Observation, Outcome, Side, Span, StatFs, StepTrace, Time, Trace, Value};
 
 /// What judging a trace gives.
@@ -193,6 +195,47 @@ impl<'a> Judge<'a> {
         next.or(self.trace.last.as_ref().map(|l| l.span.to)).unwrap_or(self.trace.steps[index].span.to)
     }
 
+    /// What reading a directory gave: the order of its entries is for the kernel to choose.
+    fn shown(&self, index: usize, record: &StepTrace) -> Option<Shown> {
+        let slot = match self.case.steps.get(index)?.op {
+            Op::Getdents64 { slot, .. } | Op::Getdents { slot, .. } => slot,
+            _ => return None,
+        };
+        let names = |dents: &[(DirEntry, i64)]| dents.iter().map(|(e, next)| (e.name.clone(), *next)).collect();
+        match &record.outcome {
+            Outcome::Ok(Value::Dents(dents)) => {
+                Some(Shown { dents: names(dents), then: self.next_name(index, slot).cloned(), refused: false })
+            }
+            Outcome::Ok(Value::List(list)) => {
+                let dents = list.iter().map(|e| (e.name.clone(), 0)).collect();
+                Some(Shown { dents, ..Shown::default() })
+            }
+            Outcome::Err(Errno::EINVAL) => Some(Shown { refused: true, ..Shown::default() }),
+            _ => None,
+        }
+    }
+
+    /// The name with which the next call goes on that reads the directory in `slot`, if it is sure to go on there.
+    fn next_name(&self, index: usize, slot: Slot) -> Option<&Bytes> {
+        let steps = &self.case.steps;
+        if steps.iter().any(|step| matches!(step.op, Op::Dup { .. })) {
+            return None;
+        }
+        let later = steps.iter().zip(&self.trace.steps).skip(index + 1);
+        for (step, record) in later {
+            match (&step.op, &record.outcome) {
+                (Op::Getdents64 { slot: of, .. }, Outcome::Ok(Value::Dents(dents))) if *of == slot => {
+                    return dents.first().map(|(entry, _)| &entry.name);
+                }
+                (Op::Remount | Op::Rotate, _) => return None,
+                (Op::Getdents64 { .. } | Op::Fstat { .. }, _) => {}
+                (op, _) if op.slot() == Some(slot) => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+
     fn step(&mut self, index: usize, record: &StepTrace) -> Verdict {
         let Some(step) = self.case.steps.get(index) else { return Ok(()) };
         let place = Place::Step(index);
@@ -201,6 +244,7 @@ impl<'a> Judge<'a> {
         let span = self.known.spans.push(record.span);
         self.model.at(span);
         let before = self.model.disk.changes;
+        self.model.foresee(self.shown(index, record));
         let predicted = self.model.act(step);
         self.changed += usize::from(self.model.disk.changes != before);
         if self.model.disk.traits.reuses_numbers {
@@ -285,8 +329,36 @@ impl<'a> Judge<'a> {
                 Err(Diff::new("filesystem", show(facts), show(seen)))
             }
             (Predicted::List(listing), Value::List(seen)) => self.listing(listing, seen),
+            (Predicted::Dents(dents), Value::Dents(seen)) => self.dents(dents, seen),
             (_, seen) => Err(Diff::new("value", "a value of the call's type", format!("{seen:?}"))),
         }
+    }
+
+    fn dents(&mut self, expected: &[Dent], seen: &[(DirEntry, i64)]) -> Result<(), Diff> {
+        let same = expected.len() == seen.len() && expected.iter().zip(seen).all(|(e, (s, _))| e.name == s.name);
+        if !same {
+            let show = |names: Vec<&Bytes>| {
+                format!("[{}]", names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            };
+            let seen = show(seen.iter().map(|(s, _)| &s.name).collect());
+            return Err(Diff::new("names", show(expected.iter().map(|e| &e.name).collect()), seen));
+        }
+        for (expected, (seen, next)) in expected.iter().zip(seen) {
+            let name = &expected.name;
+            if expected.kind != seen.kind {
+                let (expected, seen) = (expected.kind, seen.kind);
+                return Err(Diff::new("d_type", format!("{name} {expected:?}"), format!("{name} {seen:?}")));
+            }
+            if let Some(offset) = expected.next.filter(|offset| offset != next) {
+                return Err(Diff::new("d_off", format!("{name} {offset}"), format!("{name} {next}")));
+            }
+            if expected.ino.is_some_and(|ino| self.known.number(&self.model.disk, ino, seen.ino).is_err()) {
+                let number = expected.ino.and_then(|ino| self.known.bindings.number_of(ino));
+                let number = number.map_or("its own".to_owned(), |n| n.to_string());
+                return Err(Diff::new("d_ino", format!("{name} {number}"), format!("{name} {}", seen.ino)));
+            }
+        }
+        Ok(())
     }
 
     fn listing(&mut self, expected: &crate::model::readdir::Listing, seen: &[DirEntry]) -> Result<(), Diff> {

@@ -165,6 +165,21 @@ impl Looker {
         listed
     }
 
+    /// The entries that one getdents64 with a buffer of `size` gives, each with the position after it.
+    pub(super) fn getdents64(&mut self, dir: RawFd, size: usize) -> Result<Vec<(DirEntry, i64)>, Errno> {
+        let mut buffer = vec![0; size];
+        let len = sys::getdents(dir, &mut buffer)?;
+        let mut rest = &buffer[..len];
+        let mut entries = Vec::new();
+        while !rest.is_empty() {
+            let (entry, after) = parse_dirent(rest).ok_or(Errno::EIO)?;
+            let next = rest.get(8..).and_then(|rest| rest.first_chunk()).ok_or(Errno::EIO)?;
+            entries.push((entry, i64::from_ne_bytes(*next)));
+            rest = after;
+        }
+        Ok(entries)
+    }
+
     /// The full name of an xattr: `@x` has the private prefix in force.
     pub(super) fn full_name(&self, name: &[u8]) -> Result<CString, Errno> {
         match name.strip_prefix(b"@") {

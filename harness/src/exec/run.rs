@@ -38,6 +38,8 @@ pub(super) struct Runner {
     pub(super) looker: Looker,
     /// For `read` and `readlink`.
     pub(super) buffer: Vec<u8>,
+    /// Positions in open directories that steps may seek to.
+    pub(super) marks: [Vec<i64>; SLOTS],
 }
 
 /// The layers of the case under way.
@@ -114,6 +116,7 @@ impl Runner {
     /// Runs the case; whatever comes of it, the worker is ready for the next one afterwards.
     pub(super) fn run(&mut self, number: u32, case: &Case) -> Result<Trace, ExecError> {
         let mut held = Held::default();
+        self.marks = Default::default();
         let result = self.run_case(number, case, &mut held);
         announce(&self.page, number, Doing::Layers);
         held.slots = Default::default();
@@ -281,10 +284,16 @@ impl Runner {
             Op::Open { slot, path, flags, mode } => {
                 let place = slots.get_mut(usize::from(*slot)).ok_or(Errno::EBADF)?;
                 *place = None;
+                self.marks[usize::from(*slot)].clear();
                 *place = Some(sys::open(&c_path(path.as_slice())?, flags.0 | libc::O_LARGEFILE, *mode)?);
                 Ok(Value::Unit)
             }
-            Op::Close { slot } => sys::close(slots.get_mut(usize::from(*slot)).and_then(Option::take)).map(unit),
+            Op::Close { slot } => {
+                if let Some(marks) = self.marks.get_mut(usize::from(*slot)) {
+                    marks.clear();
+                }
+                sys::close(slots.get_mut(usize::from(*slot)).and_then(Option::take)).map(unit)
+            }
             Op::Read { slot, len } => {
                 let len = *len as usize;
                 let fd = number(slots, *slot);
@@ -358,6 +367,18 @@ impl Runner {
             Op::Fsync { slot } => sys::fsync(number(slots, *slot)).map(unit),
             Op::Fdatasync { slot } => sys::fdatasync(number(slots, *slot)).map(unit),
             Op::Getdents { slot, size } => self.looker.getdents(number(slots, *slot), *size as usize).map(Value::List),
+            Op::Getdents64 { slot, size } => {
+                let given = self.looker.getdents64(number(slots, *slot), *size as usize)?;
+                if let Some(marks) = self.marks.get_mut(usize::from(*slot)) {
+                    marks.extend(given.iter().map(|(_, next)| *next));
+                }
+                Ok(Value::Dents(given))
+            }
+            Op::Seekdir { slot, entry } => {
+                let marks = self.marks.get(usize::from(*slot));
+                let to = marks.and_then(|marks| marks.get(*entry as usize)).copied().unwrap_or(0);
+                sys::lseek(number(slots, *slot), to, libc::SEEK_SET).map(Value::Count)
+            }
             Op::Fchmod { slot, mode } => sys::fchmod(number(slots, *slot), *mode).map(unit),
             Op::Chown { on, uid, gid } => {
                 // -1 is what the kernel calls it, too.
@@ -419,6 +440,7 @@ impl Runner {
             Op::Dup { slot, to } => {
                 let fd = sys::dup(number(slots, *slot))?;
                 *slots.get_mut(usize::from(*to)).ok_or(Errno::EBADF)? = Some(fd);
+                self.marks[usize::from(*to)].clear();
                 Ok(Value::Unit)
             }
             Op::Faccessat { path, mode, flags } => sys::faccessat(&c_path(path.as_slice())?, *mode, flags.0).map(unit),

@@ -170,6 +170,7 @@ fn prepare(
         home,
         reaper: Reaper::start()?,
         buffer: vec![0; BUFFER],
+        marks: Default::default(),
     })
 }
 

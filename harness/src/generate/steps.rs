@@ -68,6 +68,9 @@ enum What {
     Fallocate,
 }
 
+/// Sizes of buffers that hold one entry, a few, or none.
+pub(super) const PARTS: &[u32] = &[24, 32, 56, 72, 120, 300, 0, 1000];
+
 /// How often each is drawn, out of their sum. A motif is several steps.
 const WEIGHTS: &[(usize, What)] = &[
     (11, What::Motif),
@@ -217,7 +220,6 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             }
         }
         What::Lseek => {
-            // No rule says what positions in a directory mean.
             let Some(slot) = world.slot(|kind, _| kind != Kind::Dir, dice) else {
                 return Op::Fstat { slot: any_slot(dice) };
             };
@@ -240,7 +242,11 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             if dice.percent(50) { Op::Fsync { slot } } else { Op::Fdatasync { slot } }
         }
         What::Getdents => match world.slot(|kind, _| kind == Kind::Dir, dice) {
-            Some(slot) if dice.percent(35) => Op::Lseek { slot, offset: 0, whence: Whence::Set },
+            Some(slot) if dice.percent(30) => Op::Lseek { slot, offset: 0, whence: Whence::Set },
+            Some(slot) if dice.percent(60) => match dice.below(5) {
+                0 => Op::Seekdir { slot, entry: dice.below(8) as u32 },
+                _ => Op::Getdents64 { slot, size: *dice.one(PARTS) },
+            },
             Some(slot) => Op::Getdents { slot, size: *dice.one(&[280, 400, 32768]) },
             None if dice.percent(85) => open_directory(world, dice),
             None => Op::Getdents { slot: any_slot(dice), size: 280 },

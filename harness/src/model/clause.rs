@@ -99,6 +99,8 @@ clauses! {
     VfsFtruncate = "VFS-15.ftruncate", Linux, "ftruncate of what is not a regular file open for writing is EINVAL.", "fs/open.c do_ftruncate";
     VfsSyncKind = "VFS-16.sync", Linux, "fsync of a fifo or device is EINVAL.", "fs/sync.c vfs_fsync_range";
     VfsGetdentsKind = "VFS-16.getdents", Linux, "getdents of what is no directory is ENOTDIR.", "fs/readdir.c iterate_dir";
+    DentsRoom = "VFS-16.room", Linux, "getdents64 with a buffer in which the next entry does not fit is EINVAL.", "fs/readdir.c getdents64, filldir64";
+    DentsFill = "VFS-16.fill", Linux, "getdents64 gives as many entries as fit in the buffer.", "fs/readdir.c filldir64";
     VfsNoFollow = "VFS-05.nofollow", Contract, "With AT_SYMLINK_NOFOLLOW a call is about the symlink itself.", "fs/namei.c step_into";
     VfsLinkFollow = "VFS-11.follow", Contract, "linkat with AT_SYMLINK_FOLLOW links what a symlink leads to.", "fs/namei.c do_linkat";
     VfsLinkEmpty = "VFS-11.empty", Linux, "linkat of a descriptor (AT_EMPTY_PATH) by somebody without CAP_DAC_READ_SEARCH, and with other credentials than it was opened with, is ENOENT.", "fs/namei.c path_init, LOOKUP_LINKAT_EMPTY";
@@ -194,6 +196,12 @@ clauses! {
     DirIno = "INO-08.dino", Linux, "d_ino equals st_ino where all layers are on one filesystem.", "readdir.c ovl_cache_update";
 
     DirDead = "DIR-11.dead", Linux, "Listing a directory that was removed is ENOENT.", "fs/readdir.c iterate_dir";
+    DirMode = "DIR-01.mode", Linux, "A directory that is being read as it lies in one layer goes on so until it is rewound, whatever is copied up meanwhile.", "readdir.c ovl_dir_reset, ovl_iterate";
+    DirPosition = "DIR-05.position", Linux, "Positions in a merged listing count its entries.", "readdir.c ovl_iterate";
+    DirGaps = "DIR-05.gaps", Linux, "What a merged listing leaves out has a position as well.", "readdir.c ovl_iterate";
+    DirSeek = "DIR-06.range", Linux, "Seeking in a merged listing from its end, to data or holes, or before its start is EINVAL.", "readdir.c ovl_dir_llseek";
+    DirTell = "DIR-06.tell", Contract, "Seeking to a position that reading gave goes on there.", "readdir.c ovl_dir_llseek, ovl_seek_cursor";
+    DirKept = "DIR-08.kept", Linux, "A merged listing that is being read stays as it was begun: what comes is not in it, and what goes is.", "readdir.c ovl_dir_cache";
     DirRewind = "DIR-08.rewind", Contract, "Seeking an open directory to 0 makes it list anew what is there then.", "readdir.c ovl_dir_llseek, ovl_dir_reset";
     DirSwitch = "DIR-15.switch", Contract, "A directory opened before it was copied up lists the merged content from its first read on.", "readdir.c ovl_dir_reset";
     DirFailedLookup = "DIR-12.left", Linux, "An entry of an impure directory whose lookup fails is left out of the listing.", "readdir.c ovl_cache_update";

@@ -101,8 +101,7 @@ pub struct Inode {
     /// Which pages of a regular file have storage that was never written (fallocate), beyond its end too; they read
     /// as NUL bytes.
     pub unwritten: BTreeSet<usize>,
-    /// When each name of a directory came, in the disk's count of arrivals; kept only where listings
-    /// depend on it.
+    /// When each name of a directory came, in the disk's count of arrivals.
     pub arrivals: BTreeMap<Bytes, u64>,
     /// The clause that last changed it: the suspect when it is seen to differ.
     pub by: Option<Clause>,
@@ -262,16 +261,9 @@ impl Disk {
         }
     }
 
-    /// Whether a name of a directory came after the given count of arrivals.
-    pub fn came_after(&self, dir: Ino, name: &Bytes, count: u64) -> bool {
-        self[dir].arrivals.get(name).is_some_and(|&at| at > count)
-    }
-
     fn insert(&mut self, dir: Ino, name: &[u8], ino: Ino) {
-        if self.traits.lists_as_opened {
-            self.arrivals += 1;
-            self.inodes[dir as usize].arrivals.insert(name.into(), self.arrivals);
-        }
+        self.arrivals += 1;
+        self.inodes[dir as usize].arrivals.insert(name.into(), self.arrivals);
         if let Body::Dir(names) = &mut self.inodes[dir as usize].body {
             names.insert(Bytes(name.to_vec()), ino);
         }

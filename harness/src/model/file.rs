@@ -1,15 +1,17 @@
 //! Open files: open, close, read, write, and what a descriptor refers to.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Model;
 use super::clause::Clause;
 use super::copy_up::Copy;
 use super::disk::{Body, Ino};
-use super::overlay::{DentryId, Snapshot};
+use super::overlay::{DentryId, Node, Snapshot};
 use super::permission::{READ, WRITE};
 use super::walk::{Last, Walk};
+use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::step::{OpenFlags, SLOTS, Slot};
 use crate::trace::Kind;
@@ -30,6 +32,16 @@ pub(super) struct OpenFile {
     pub(super) at_far_end: Option<bool>,
     /// A directory: how many names had come anywhere when it was opened or positioned last.
     pub(super) arrivals: u64,
+    /// A directory: the one on disk whose entries pass through; `None` where listings merge.
+    pub(super) real: Option<Ino>,
+    /// A directory whose entries pass through: it is not at its start.
+    pub(super) started: bool,
+    /// And what it gave since its start, each with the count of arrivals then.
+    pub(super) given: BTreeMap<Bytes, u64>,
+    /// And how many names had come anywhere when it was at its start.
+    pub(super) began: u64,
+    /// A directory: read in part, or positioned, since it was opened or rewound.
+    pub(super) parted: bool,
     /// A directory: the merged listing that it holds (`od->cache`).
     pub(super) snapshot: Option<Rc<RefCell<Snapshot>>>,
 }
@@ -168,6 +180,11 @@ impl Model {
             lost: false,
             at_far_end: Some(false),
             arrivals: self.disk.arrivals,
+            real: self.cache.at(id).filter(|n| n.kind == Kind::Dir && n.lists_real()).map(Node::real),
+            started: false,
+            given: BTreeMap::new(),
+            began: self.disk.arrivals,
+            parted: false,
             snapshot: None,
         }
     }
@@ -241,6 +258,7 @@ impl Model {
     /// Closes what is in a slot, if anything.
     pub(super) fn close_slot(&mut self, slot: Slot) {
         let Some(file) = self.slots.get_mut(usize::from(slot)).and_then(Option::take) else { return };
+        self.marks[usize::from(slot)].clear();
         // Another descriptor may still be open on it.
         let Ok(file) = Rc::try_unwrap(file).map(RefCell::into_inner) else { return };
         if let Some(node) = self.cache.dentry(file.dentry).node {

@@ -14,6 +14,7 @@ use super::Model;
 use super::disk::{Body, Ino, XattrValue};
 use super::file::OpenFile;
 use super::overlay::{Cache, Dentry, DentryId, Node, NodeId, Snapshot};
+use super::stream::Placed;
 use crate::trace::{FNV_START, fnv1a};
 
 /// A renaming of names: pairs that stand for each other.
@@ -38,13 +39,26 @@ struct Writer<'m> {
     dentries: HashMap<DentryId, usize>,
     files: Vec<*const RefCell<OpenFile>>,
     snapshots: Vec<*const RefCell<Snapshot>>,
+    /// Counts of arrivals that open directories compare with.
+    counts: Vec<u64>,
     out: Vec<u8>,
 }
 
 impl<'m> Writer<'m> {
     fn new(model: &'m Model, renaming: &'m Renaming) -> Writer<'m> {
-        let (inos, nodes, dentries) = Default::default();
-        Writer { model, renaming, inos, nodes, dentries, files: Vec::new(), snapshots: Vec::new(), out: Vec::new() }
+        let (inos, nodes, dentries, files, snapshots, out) = Default::default();
+        let mut counts = Vec::new();
+        for (slot, file) in model.slots.iter().enumerate() {
+            let Some(file) = file.as_ref().map(|file| file.borrow()) else { continue };
+            if model.disk.traits.lists_as_opened {
+                counts.push(file.arrivals);
+            }
+            if file.started && !file.listed || !model.marks[slot].is_empty() {
+                counts.push(file.began);
+                counts.extend(file.given.values());
+            }
+        }
+        Writer { model, renaming, inos, nodes, dentries, files, snapshots, counts, out }
     }
 
     fn number(&mut self, n: impl Into<u64>) {
@@ -99,6 +113,9 @@ impl<'m> Writer<'m> {
         self.number(model.uuids);
         self.number(model.umask);
         self.flags([model.adrift]);
+        for marks in &model.marks {
+            self.number(marks.len() as u64);
+        }
     }
 
     fn ino(&mut self, ino: Ino) {
@@ -140,11 +157,16 @@ impl<'m> Writer<'m> {
                     self.bytes(&name);
                     self.ino(ino);
                 }
-                let mut arrivals: Vec<(u64, Vec<u8>)> =
-                    inode.arrivals.iter().map(|(n, &at)| (at, self.renamed(n.as_slice()))).collect();
-                arrivals.sort();
-                for (_, name) in arrivals {
+                // When names came matters to those who are reading alone, and to them by what they may see yet.
+                let mut arrivals: Vec<(Vec<u8>, Vec<bool>)> = Vec::new();
+                if !self.counts.is_empty() {
+                    let early = |at: u64| self.counts.iter().map(|&count| at <= count).collect();
+                    arrivals.extend(inode.arrivals.iter().map(|(n, &at)| (self.renamed(n.as_slice()), early(at))));
+                    arrivals.sort();
+                }
+                for (name, early) in arrivals {
                     self.bytes(&name);
+                    self.out.extend(early.into_iter().map(u8::from));
                 }
             }
             Body::File(data) => {
@@ -283,7 +305,19 @@ impl<'m> Writer<'m> {
             return self.number(known as u64);
         }
         self.snapshots.push(Rc::as_ptr(snapshot));
-        let mut entries = snapshot.borrow().entries.clone();
+        let held = snapshot.borrow();
+        for placed in &held.order {
+            match placed {
+                Placed::Entry(at) => {
+                    let name = self.renamed(&held.entries[*at].name);
+                    self.bytes(&name);
+                }
+                Placed::Hidden => self.out.push(b'-'),
+            }
+        }
+        self.number(held.reached as u64);
+        self.flags([held.vague]);
+        let mut entries = held.entries.clone();
         entries.sort_by_key(|e| self.renamed(e.name.as_slice()));
         self.number(entries.len() as u64);
         for entry in entries {
@@ -292,7 +326,7 @@ impl<'m> Writer<'m> {
             self.out.push(entry.kind as u8);
             self.option(entry.number);
             self.ino(entry.real);
-            self.flags([entry.hidden]);
+            self.flags([entry.hidden, entry.optional]);
         }
     }
 
@@ -302,14 +336,36 @@ impl<'m> Writer<'m> {
             return self.number(known as u64);
         }
         self.files.push(Rc::as_ptr(file));
-        let OpenFile { dentry, flags, position, was_lower, listed, lost, at_far_end, arrivals, snapshot } =
-            &*file.borrow();
+        let OpenFile {
+            dentry,
+            flags,
+            position,
+            was_lower,
+            listed,
+            lost,
+            at_far_end,
+            arrivals,
+            real,
+            started,
+            given,
+            began: _,
+            parted,
+            snapshot,
+        } = &*file.borrow();
         self.number(1u8);
         self.dentry(*dentry);
         self.number(flags.0 as u64);
         self.number(*position);
         let fresh = *arrivals == self.model.disk.arrivals;
-        self.flags([*was_lower, *listed, *lost, fresh, snapshot.is_some()]);
+        self.flags([*was_lower, *listed, *lost, fresh, *started, *parted, real.is_some(), snapshot.is_some()]);
+        let mut given: Vec<Vec<u8>> = given.keys().map(|name| self.renamed(name)).collect();
+        given.sort();
+        for name in given {
+            self.bytes(&name);
+        }
+        if let Some(real) = real {
+            self.ino(*real);
+        }
         self.out.push(at_far_end.map_or(2, u8::from));
         if let Some(snapshot) = snapshot {
             self.snapshot(snapshot);

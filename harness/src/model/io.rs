@@ -1,14 +1,9 @@
-//! Data through descriptors: read and write at positions, seek, sync, and listing a directory that
-//! stays open.
-
-use std::cell::RefCell;
-use std::rc::Rc;
+//! Data through descriptors: read and write at positions, seek, sync.
 
 use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::disk::{Body, PAGE};
-use super::overlay::Snapshot;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::step::{Slot, Whence};
@@ -65,29 +60,13 @@ impl Model {
         if self.file(slot)?.flags.writes() { Ok(0) } else { Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF)) }
     }
 
-    /// The new position; `None` for what no rule says (positions in a directory but its start).
+    /// The new position; `None` for what no rule says.
     pub(super) fn lseek(&mut self, slot: Slot, offset: i64, whence: Whence) -> Result<Option<u64>, Errno> {
         let file = self.file(slot)?;
         let Some(node) = self.cache.at(file.dentry) else { return Err(Errno::EBADF) };
         let (kind, real) = (node.kind, node.data());
         match kind {
-            Kind::Dir => {
-                if whence != Whence::Set || offset != 0 {
-                    // Positions in a directory are its filesystem's business.
-                    let far = self.disk.traits.ends_far && self.cache.at(file.dentry).is_some_and(|n| n.lists_real());
-                    let arrivals = self.disk.arrivals;
-                    self.change_file(slot, |file| {
-                        file.lost = true;
-                        file.arrivals = arrivals;
-                        file.at_far_end = if far { None } else { file.at_far_end };
-                    });
-                    return Ok(None);
-                }
-                if self.rules.holds(Clause::DirRewind) {
-                    self.rewind(slot);
-                }
-                return Ok(Some(0));
-            }
+            Kind::Dir => return self.seek_directory(slot, offset, whence),
             Kind::Fifo => return Err(self.refuse(Clause::VfsPipeSeek, Errno::ESPIPE)),
             Kind::File => {}
             // null, zero and full stay where they are.
@@ -163,69 +142,6 @@ impl Model {
             Some(Kind::File | Kind::Dir) => Ok(()),
             _ => Err(self.refuse(Clause::VfsSyncKind, Errno::EINVAL)),
         }
-    }
-
-    /// Lists an open directory from its position to its end; `None` where its position is lost.
-    pub(super) fn getdents(&mut self, slot: Slot) -> Result<Option<super::readdir::Listing>, Errno> {
-        let file = self.file(slot)?;
-        if self.kind_of(file.dentry) != Some(Kind::Dir) {
-            return Err(self.refuse(Clause::VfsGetdentsKind, Errno::ENOTDIR));
-        }
-        if self.cache.at(file.dentry).is_some_and(|n| n.dead) {
-            return Err(self.refuse(Clause::DirDead, Errno::ENOENT));
-        }
-        if file.listed {
-            // At its end, too, a read finds out whether the directory is impure still (DIR-13).
-            if self.cache.at(file.dentry).is_some_and(|n| n.lists_real() && n.impure && n.upper.is_some()) {
-                self.fill_impure_cache(file.dentry)?;
-            }
-            return Ok(if file.lost { None } else { Some(Vec::new()) });
-        }
-        let merges = self.cache.at(file.dentry).is_some_and(|n| !n.lists_real());
-        if merges && file.was_lower && !self.rules.holds(Clause::DirSwitch) {
-            // Opened before copy-up, it would go on with what it was opened on (DIR-15).
-            if let Some(lower) = self.cache.at(file.dentry).and_then(|n| n.lowers.first().map(|l| l.1)) {
-                self.set_listed(slot, None);
-                return Ok(Some(self.names_of(lower)));
-            }
-        }
-        let listing = if merges {
-            // At its start a listing is kept only while nothing changed (`ovl_dir_reset`).
-            let version = self.cache.at(file.dentry).map_or(0, |n| n.version);
-            let held = file.snapshot.filter(|held| held.borrow().version == version);
-            let snapshot = held.unwrap_or_else(|| self.snapshot(file.dentry));
-            let (listing, failed) = self.emit(file.dentry, &snapshot);
-            // Which call ends there depends on the order of the entries.
-            self.undecided |= failed;
-            self.set_listed(slot, Some(snapshot));
-            listing
-        } else {
-            self.set_listed(slot, None);
-            let far = self.disk.traits.ends_far;
-            self.change_file(slot, |open| open.at_far_end = if file.lost && far { None } else { Some(far) });
-            let mut listing = self.list_real(file.dentry)?;
-            if let Some(real) = self.cache.at(file.dentry).map(|n| n.real()) {
-                listing.retain(|(name, ..)| !self.disk.came_after(real, name, file.arrivals));
-            }
-            listing
-        };
-        Ok(if file.lost { None } else { Some(listing) })
-    }
-
-    fn set_listed(&mut self, slot: Slot, snapshot: Option<Rc<RefCell<Snapshot>>>) {
-        self.change_file(slot, |file| {
-            file.listed = true;
-            file.snapshot = snapshot;
-        });
-    }
-
-    fn rewind(&mut self, slot: Slot) {
-        let arrivals = self.disk.arrivals;
-        self.change_file(slot, |file| {
-            (file.listed, file.lost) = (false, false);
-            file.at_far_end = Some(false);
-            file.arrivals = arrivals;
-        });
     }
 
     /// Whether a slot holds a directory at a position that no rule says anything about, but that a read may

@@ -16,7 +16,7 @@
 //! | `mount` | making layers, work directory, uuid, remount, rotate |
 //! | `lookup` | lookup and merge, whiteouts, opaque, origin |
 //! | `walk`, `permission` | path walk, symlinks, capabilities |
-//! | [`readdir`], [`look`] | listing; attributes and identity |
+//! | [`readdir`], [`stream`], [`look`] | listing, also call by call; attributes and identity |
 //! | `copy_up`, `index` | copy-up, of attributes alone too; hard links that stay together |
 //! | `create`, `remove`, `rename`, `attr`, `xattr`, `file`, `io`, `fallocate`, `transfer` | operations by what they do to names, attributes, data |
 //! | [`value`] | what only the kernel knows: times, numbers, handles |
@@ -42,6 +42,7 @@ mod permission;
 pub mod readdir;
 mod remove;
 mod rename;
+pub mod stream;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -70,6 +71,7 @@ use look::Look;
 use options::Options;
 use overlay::{Cache, DentryId};
 use readdir::Listing;
+use stream::{Dent, Mark, Shown};
 use value::{Spans, Stamp};
 
 use crate::trace::StatFs;
@@ -87,6 +89,8 @@ pub enum Predicted {
     Stat(Look),
     /// Success with directory entries.
     List(Listing),
+    /// Success with directory entries in the order in which one call gave them.
+    Dents(Vec<Dent>),
     /// Success with names of xattrs.
     Names(Vec<Bytes>),
     /// Success with facts of the filesystem.
@@ -118,6 +122,12 @@ pub struct Model {
     work: Ino,
     cache: Cache,
     slots: [Option<Rc<RefCell<OpenFile>>>; SLOTS],
+    /// Positions that getdents64 gave through each slot.
+    marks: [Vec<Mark>; SLOTS],
+    /// What the next step was seen to give.
+    shown: Option<Shown>,
+    /// An order of entries was made up: nothing had told it.
+    pub(crate) guessed: bool,
     uuids: u32,
     umask: u32,
     /// The working directory.
@@ -162,6 +172,9 @@ impl Model {
             work: work_base,
             cache: Cache::default(),
             slots: Default::default(),
+            marks: Default::default(),
+            shown: None,
+            guessed: false,
             uuids: 0,
             umask: 0,
             cwd: Cache::ROOT,
@@ -184,6 +197,7 @@ impl Model {
         self.actor = step.actor;
         let returned = self.apply(&step.op);
         self.actor = Actor::Root;
+        self.shown = None;
         returned
     }
 
@@ -221,6 +235,13 @@ impl Model {
             }),
             Op::Ftruncate { slot, len } => unit(self.ftruncate(*slot, *len)),
             Op::Fsync { slot } | Op::Fdatasync { slot } => unit(self.sync(*slot)),
+            Op::Getdents64 { slot, size } => {
+                Ok(self.getdents64(*slot, *size)?.map_or(Predicted::Unspecified, Predicted::Dents))
+            }
+            Op::Seekdir { slot, entry } => {
+                let to = self.seekdir(*slot, *entry)?;
+                Ok(to.map_or(Predicted::Unspecified, Predicted::Count))
+            }
             Op::Getdents { slot, .. } => Ok(self.getdents(*slot)?.map_or(Predicted::Unspecified, Predicted::List)),
             Op::Fchmod { slot, mode } => {
                 let id = self.file(*slot)?.dentry;

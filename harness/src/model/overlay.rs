@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Weak;
 
 use super::disk::Ino;
+use super::stream::Placed;
 use crate::bytes::Bytes;
 use crate::trace::Kind;
 
@@ -97,8 +98,14 @@ pub struct Node {
 pub struct Snapshot {
     /// The directory's `version` then.
     pub version: u64,
-    /// Its names, sorted.
+    /// Its names, sorted; `.` and `..` come last.
     pub entries: Vec<SnapshotEntry>,
+    /// What is where, as far as it was read call by call.
+    pub order: Vec<Placed>,
+    /// The last position at which a call ended.
+    pub reached: usize,
+    /// What came before the first entry that was given is not known.
+    pub vague: bool,
 }
 
 /// A name of a merged listing.
@@ -114,6 +121,8 @@ pub struct SnapshotEntry {
     pub real: Ino,
     /// A whiteout, or gone when it was looked up.
     pub hidden: bool,
+    /// It may have been gone when it was passed over.
+    pub optional: bool,
 }
 
 /// State of a fifo while it is open.

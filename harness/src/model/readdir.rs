@@ -8,7 +8,8 @@ use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::disk::Ino;
-use super::overlay::{DentryId, NodeId, Snapshot, SnapshotEntry};
+use super::overlay::{DentryId, Node, NodeId, Snapshot, SnapshotEntry};
+use super::stream::{Placed, is_dots};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::trace::Kind;
@@ -24,27 +25,35 @@ impl Model {
     pub(crate) fn list_dentry(&mut self, id: DentryId) -> Result<Listing, Errno> {
         if self.cache.at(id).is_some_and(|n| !n.lists_real()) {
             let snapshot = self.snapshot(id);
-            return Ok(self.emit(id, &snapshot).0);
+            return Ok(self.emit(id, &snapshot, 0, &[]).0);
         }
-        self.list_real(id)
+        match self.cache.at(id).map(Node::real) {
+            Some(real) => self.list_real(id, real),
+            None => Ok(Vec::new()),
+        }
     }
 
-    /// Lists a directory that does not merge as it lies on disk.
-    pub(super) fn list_real(&mut self, id: DentryId) -> Result<Listing, Errno> {
+    /// Finds out whether a directory whose entries pass through is impure still, as reading it does.
+    pub(super) fn find_impure(&mut self, id: DentryId, real: Ino) -> Result<bool, Errno> {
+        let impure = self.cache.at(id).is_some_and(|n| n.upper == Some(real) && n.impure);
+        if impure {
+            self.fill_impure_cache(id)?;
+        }
+        Ok(impure)
+    }
+
+    /// Lists a directory that does not merge as it lies on disk, in `real`.
+    pub(super) fn list_real(&mut self, id: DentryId, real: Ino) -> Result<Listing, Errno> {
         let Some(node_id) = self.cache.dentry(id).node else { return Ok(Vec::new()) };
-        let node = self.cache.node(node_id);
-        let real = node.real();
-        let impure = node.upper.is_some() && node.impure;
         if self.context.view == View::Overlay {
             let raw = self.disk[real].names().into_iter().flatten().any(|(_, &i)| self.disk[i].is_char_whiteout());
             if raw && !self.rules.holds(Clause::DirRaw) {
                 let entries = self.read_merged(id);
-                return Ok(self.emit(id, &RefCell::new(Snapshot { version: 0, entries })).0);
+                return Ok(self.emit(id, &RefCell::new(Snapshot { entries, ..Snapshot::default() }), 0, &[]).0);
             }
         }
         let mut listing = self.names_of(real);
-        if impure {
-            self.fill_impure_cache(id)?;
+        if self.find_impure(id, real)? {
             for entry in &mut listing {
                 entry.2 = self.cached_number(node_id, &entry.0, entry.2);
             }
@@ -69,7 +78,11 @@ impl Model {
             }
         }
         let entries = self.read_merged(id);
-        let snapshot = Rc::new(RefCell::new(Snapshot { version, entries }));
+        let mut order = Vec::new();
+        if self.disk.traits.lists_dots_first {
+            order.extend([entries.len() - 2, entries.len() - 1].map(Placed::Entry));
+        }
+        let snapshot = Rc::new(RefCell::new(Snapshot { version, entries, order, ..Snapshot::default() }));
         self.cache.node_mut(node_id).snapshot = Rc::downgrade(&snapshot);
         snapshot
     }
@@ -102,32 +115,36 @@ impl Model {
             let hidden = self.disk[real].is_char_whiteout() && self.rules.holds(Clause::DirWhiteout);
             // Upper entries of an impure directory are looked up when they are emitted.
             let number = if in_upper && impure { None } else { Some(real) };
-            entries.push(SnapshotEntry { name, kind, number, real, hidden });
+            entries.push(SnapshotEntry { name, kind, number, real, hidden, optional: false });
+        }
+        let own = self.cache.at(id).map_or(0, Node::real);
+        for name in [".", ".."].map(Bytes::from) {
+            let kind = Kind::Dir;
+            entries.push(SnapshotEntry { name, kind, number: Some(own), real: own, hidden: false, optional: false });
         }
         entries
     }
 
-    /// Emits a snapshot from its start (`ovl_iterate`), and tells whether a lookup of an entry failed: that
-    /// ends one call of getdents64, and the entry is left out of the next (DIR-12).
-    pub(super) fn emit(&mut self, id: DentryId, snapshot: &RefCell<Snapshot>) -> (Listing, bool) {
+    /// Emits a snapshot from a position on (`ovl_iterate`), and tells whether a lookup of an entry failed: that
+    /// ends one call of getdents64, and the entry is left out of the next (DIR-12). Of what may have been passed
+    /// over before, `shown` tells what was not.
+    pub(super) fn emit(
+        &mut self,
+        id: DentryId,
+        snapshot: &RefCell<Snapshot>,
+        from: usize,
+        shown: &[Bytes],
+    ) -> (Listing, bool) {
         let mut failed = 0;
         let mut entries = std::mem::take(&mut snapshot.borrow_mut().entries);
+        let passed: Vec<Placed> = snapshot.borrow().order.iter().take(from).copied().collect();
         let mut listing = Vec::with_capacity(entries.len());
-        for entry in &mut entries {
-            if !entry.hidden && entry.number.is_none() {
-                // One that is not there any more, as far as the cache knows, is left out (DIR-10).
-                entry.hidden = match self.lookup(id, &entry.name) {
-                    Ok(child) => self.is_negative(child),
-                    Err(errno) => {
-                        failed += 1;
-                        // Which of two names that lead to one directory fails depends on their order on disk.
-                        self.undecided |= errno == Errno::ESTALE || !self.disk.traits.lists_dots_first;
-                        self.rules.holds(Clause::DirFailedLookup)
-                    }
-                };
-                entry.number = Some(self.listed_number(id, &entry.name, entry.real));
+        for (at, entry) in entries.iter_mut().enumerate() {
+            if is_dots(&entry.name) || passed.contains(&Placed::Entry(at)) {
+                continue;
             }
-            if !entry.hidden {
+            failed += u32::from(self.number_entry(id, entry));
+            if !entry.hidden && (!entry.optional || shown.contains(&entry.name)) {
                 listing.push((entry.name.clone(), entry.kind, entry.number.unwrap_or(entry.real)));
             }
         }
@@ -135,6 +152,27 @@ impl Model {
         // The second ends a call in which nothing else may have been listed.
         self.undecided |= failed > 1;
         (listing, failed > 0)
+    }
+
+    /// Looks an entry up for its number, if it is an upper one of an impure directory and was not yet
+    /// (`ovl_cache_update`); tells whether that failed.
+    pub(super) fn number_entry(&mut self, id: DentryId, entry: &mut SnapshotEntry) -> bool {
+        if entry.hidden || entry.number.is_some() {
+            return false;
+        }
+        let mut failed = false;
+        // One that is not there any more, as far as the cache knows, is left out (DIR-10).
+        entry.hidden = match self.lookup(id, &entry.name) {
+            Ok(child) => self.is_negative(child),
+            Err(errno) => {
+                failed = true;
+                // Which of two names that lead to one directory fails depends on their order on disk.
+                self.undecided |= errno == Errno::ESTALE || !self.disk.traits.lists_dots_first;
+                self.rules.holds(Clause::DirFailedLookup)
+            }
+        };
+        entry.number = Some(self.listed_number(id, &entry.name, entry.real));
+        failed
     }
 
     /// The inode behind `d_ino` of an upper entry in an impure directory: it is looked up for that.

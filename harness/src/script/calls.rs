@@ -69,6 +69,8 @@ pub(super) fn call_of(op: &Op) -> Result<String, Refused> {
         Op::Fsync { slot: s } => unit("fsync", &[slot(s)]),
         Op::Fdatasync { slot: s } => unit("fdatasync", &[slot(s)]),
         Op::Getdents { slot: s, size } => format!("\"getdents\", {}, {size}", slot(s)),
+        Op::Getdents64 { slot: s, size } => format!("\"getdents64\", {s}, {size}"),
+        Op::Seekdir { slot: s, entry } => format!("\"seekdir\", {s}, {entry}"),
         Op::Fchmod { slot: s, mode } => unit("fchmod", &[slot(s), octal(*mode)]),
         Op::Chown { on, uid, gid } => {
             // -1 leaves one as it is, and is what the kernel calls it, too.

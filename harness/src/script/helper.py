@@ -98,19 +98,25 @@ def statx(at, path, flags):
     seconds, nanoseconds = struct.unpack_from("<qI", buffer, 112)
     return mode, uid, gid, links, size, struct.unpack_from("<II", buffer, 128), (seconds, nanoseconds)
 
+def dents_once(fd, size):
+    length, buffer = call("getdents64", fd, Buffer(size), size)
+    at, raw, found, marks = 0, buffer.raw, [], []
+    while at < length:
+        after, step, kind = struct.unpack_from("=qHB", raw, at + 8)
+        name = raw[at + 19:at + step].split(b"\0")[0]
+        marks.append(after)
+        if name not in (b".", b".."):
+            found.append((name, TYPES.get(kind, "unknown")))
+        at += step
+    return sorted(found), marks
+
 def dents(fd, size=32768):
     found = []
     while True:
-        length, buffer = call("getdents64", fd, Buffer(size), size)
-        if not length:
+        more, marks = dents_once(fd, size)
+        if not marks:
             return sorted(found)
-        at, raw = 0, buffer.raw
-        while at < length:
-            step, kind = struct.unpack_from("=HB", raw, at + 16)
-            name = raw[at + 19:at + step].split(b"\0")[0]
-            if name not in (b".", b".."):
-                found.append((name, TYPES.get(kind, "unknown")))
-            at += step
+        found += more
 
 def listing(entries):
     return "[%s]" % " ".join(word(name) + MARKS.get(kind, "") for name, kind in entries)
@@ -158,7 +164,7 @@ class World:
         global PREFIX
         PREFIX = self.prefix = prefix
         self.mount_words, self.serves = mount, serves
-        self.slots, self.mask, self.rotations, self.cwd = {}, 0, 0, None
+        self.slots, self.mask, self.rotations, self.cwd, self.marks = {}, 0, 0, None, {}
         self.lowers, self.upper, self.work = lowers, "upper", "work"
         libc.alarm(alarm)
         now = time.clock_gettime_ns(5)  # CLOCK_REALTIME_COARSE, which filesystems stamp with
@@ -225,7 +231,7 @@ class World:
     def mount_anew(self, rotate):
         for fd in self.slots.values():
             os.close(fd)
-        self.slots = {}
+        self.slots, self.marks = {}, {}
         if self.cwd is not None:
             os.close(self.cwd)
             self.cwd = None
@@ -249,6 +255,7 @@ class World:
         """The step itself; gives its result in words."""
         if kind == "open":
             slot, path, flags, mode = args
+            self.marks.pop(slot, None)
             if slot in self.slots:
                 os.close(self.slots.pop(slot))
             self.slots[slot] = call("openat", CWD, path, flags, mode)[0]
@@ -257,7 +264,9 @@ class World:
             if args[1] in self.slots:
                 os.close(self.slots[args[1]])
             self.slots[args[1]] = fd
+            self.marks.pop(args[1], None)
         elif kind == "close":
+            self.marks.pop(args[0], None)
             call("close", self.slots.pop(args[0], -1))
         elif kind == "stat":
             return node(statx(*args))
@@ -267,6 +276,14 @@ class World:
                 return listing(dents(fd))
             finally:
                 os.close(fd)
+        elif kind == "getdents64":
+            found, marks = dents_once(Slot(args[0]), args[1])
+            self.marks.setdefault(args[0], []).extend(marks)
+            return listing(found)
+        elif kind == "seekdir":
+            marks = self.marks.get(args[0], [])
+            to = marks[args[1]] if args[1] < len(marks) else 0
+            return "%d" % call("lseek", Slot(args[0]), to, 0)[0]
         elif kind == "getdents":
             return listing(dents(*args))
         elif kind == "getcwd":

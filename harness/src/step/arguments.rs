@@ -55,6 +55,8 @@ macro_rules! slots {
             | Op::Fsync { slot }
             | Op::Fdatasync { slot }
             | Op::Getdents { slot, .. }
+            | Op::Getdents64 { slot, .. }
+            | Op::Seekdir { slot, .. }
             | Op::Fchmod { slot, .. }
             | Op::Readv { slot, .. }
             | Op::Writev { slot, .. }

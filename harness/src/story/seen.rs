@@ -1,6 +1,6 @@
 //! The story as a trace tells it.
 
-use super::words::{Facts, filesystem_text, is_secret, kind_word, listing_text, names_text};
+use super::words::{Facts, dents_text, filesystem_text, is_secret, kind_word, listing_text, names_text};
 use super::{ANYTHING, Chapter, Line, Story, Trees};
 use crate::check::IGNORED_XATTRS;
 use crate::errno::Errno;
@@ -109,6 +109,7 @@ impl Teller {
             Outcome::Ok(Value::Stat(stat)) => self.facts(stat).text(),
             Outcome::Ok(Value::Filesystem(facts)) => filesystem_text(facts),
             Outcome::Ok(Value::List(entries)) => listing_text(entries.iter().map(|e| (&e.name, e.kind))),
+            Outcome::Ok(Value::Dents(entries)) => dents_text(entries.iter().map(|(e, _)| (&e.name, e.kind))),
             Outcome::Ok(Value::Names(names)) => {
                 names_text(names.iter().filter(|n| !IGNORED_XATTRS.iter().any(|i| i.as_bytes() == n.as_slice())))
             }

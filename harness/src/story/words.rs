@@ -93,6 +93,13 @@ pub(crate) fn listing_text<'a>(entries: impl Iterator<Item = (&'a Bytes, Kind)>)
     format!("[{}]", words.join(" "))
 }
 
+/// What one getdents64 gave but `.` and `..`, by name: their order is their filesystem's business.
+pub(super) fn dents_text<'a>(entries: impl Iterator<Item = (&'a Bytes, Kind)>) -> String {
+    let mut entries: Vec<_> = entries.filter(|(name, _)| !matches!(name.as_slice(), b"." | b"..")).collect();
+    entries.sort();
+    listing_text(entries.into_iter())
+}
+
 /// Names of xattrs.
 pub(super) fn names_text<'a>(names: impl Iterator<Item = &'a Bytes>) -> String {
     format!("[{}]", names.map(xattr_word).collect::<Vec<_>>().join(" "))

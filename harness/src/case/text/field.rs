@@ -55,6 +55,10 @@ pub(super) struct Offset;
 pub(super) struct Id;
 /// A size of a buffer for `getdents`.
 pub(super) struct BufferSize;
+/// A size of a buffer for one `getdents64`, which may be too small.
+pub(super) struct Room;
+/// The number of an entry that was given.
+pub(super) struct Ordinal;
 /// The name of an xattr.
 pub(super) struct XattrName;
 /// `now`, `omit`, or seconds.
@@ -196,6 +200,8 @@ numbers! {
     Id: i64, "ID", "a user or group number, or -1", -1, 4_294_967_294;
     Extent: i64, "BYTES", "a number of bytes", i64::MIN.into(), 1 << 24;
     BufferSize: u32, "SIZE", "a buffer size", 280, 1 << 20;
+    Room: u32, "SIZE", "a buffer size", 0, 1 << 20;
+    Ordinal: u32, "ENTRY", "the number of an entry, from 0", 0, 1 << 20;
 }
 
 impl Field for XattrName {

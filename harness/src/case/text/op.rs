@@ -7,8 +7,8 @@ use std::fmt;
 
 use super::ParseError;
 use super::field::{
-    BufferSize, Count, Data, Extent, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OptionalMode, Parts, Path,
-    Position, Size, Slot, Whence, XattrName, number,
+    BufferSize, Count, Data, Extent, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OptionalMode, Ordinal, Parts,
+    Path, Position, Room, Size, Slot, Whence, XattrName, number,
 };
 use super::flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, XattrFlags};
 use super::hint::did_you_mean;
@@ -83,6 +83,8 @@ operations! {
     "fsync" => Fsync { slot: Slot },
     "fdatasync" => Fdatasync { slot: Slot },
     "getdents" => Getdents { slot: Slot, size: BufferSize },
+    "getdents64" => Getdents64 { slot: Slot, size: Room },
+    "seekdir" => Seekdir { slot: Slot, entry: Ordinal },
     "fchmod" => Fchmod { slot: Slot, mode: Mode },
     "chown" => Chown { on(On::Path): Path, uid: Id, gid: Id },
     "lchown" => Chown { on(On::Link): Path, uid: Id, gid: Id },

@@ -26,6 +26,8 @@ pub enum Deviation {
     StaleAlias,
     /// A whiteout cannot be made.
     MakeWhiteout,
+    /// A directory gives its entries in an order of its own.
+    EntryOrder,
     /// A directory that does not merge lists its raw whiteouts.
     RawListing,
     /// A directory of the upper layer alone is not empty while raw whiteouts lie in it.
@@ -59,6 +61,7 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
     (Deviation::RenameAlias, "REN-14", "names of one upper file that were found separately (ESTALE)"),
     (Deviation::StaleAlias, "REN-14", "mode and owner changed by another name of an upper file, found separately"),
     (Deviation::MakeWhiteout, "WHT-07", "a whiteout cannot be made (EPERM)"),
+    (Deviation::EntryOrder, "DIR-05", "in which order and at which positions a directory gives its entries"),
     (Deviation::RawListing, "WHT-04", "a directory that does not merge lists its raw whiteouts"),
     (Deviation::RawNotEmpty, "RMV-05", "a pure upper directory is not empty while raw whiteouts lie in it"),
     (Deviation::HiddenXattrs, "XAT-02", "the size of a list of xattrs counts what is not listed"),
@@ -135,6 +138,13 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
             let facts = model.facts(step.actor, path.as_slice(), false)?;
             (is_raw(facts) && !facts.covers).then_some((Deviation::RawNotEmpty, Verdict::LeaveOut))
         }
+        Op::Getdents64 { slot, .. } if model.facts_of_slot(*slot)?.kind == Kind::Dir => {
+            Some((Deviation::EntryOrder, Verdict::Outcome))
+        }
+        Op::Seekdir { slot, .. } | Op::Lseek { slot, .. } if model.facts_of_slot(*slot)?.kind == Kind::Dir => {
+            Some((Deviation::EntryOrder, Verdict::Outcome))
+        }
+        Op::Getdents { slot, .. } if model.is_partway(*slot) => Some((Deviation::EntryOrder, Verdict::Outcome)),
         Op::Getdents { slot, .. } => listing(model.facts_of_slot(*slot)?),
         Op::Write { slot, .. } | Op::Writev { slot, .. } | Op::Sendfile { to: slot, .. } => {
             let fifo = model.facts_of_slot(*slot)?.kind == Kind::Fifo;

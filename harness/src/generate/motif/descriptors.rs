@@ -4,7 +4,7 @@ use super::{EMPTYING, create, file, mv};
 use crate::bytes::Bytes;
 use crate::generate::aim::Aim;
 use crate::generate::dice::Dice;
-use crate::generate::steps::{data, fallocate, xattr_name};
+use crate::generate::steps::{PARTS, data, fallocate, xattr_name};
 use crate::generate::world::World;
 use crate::step::{AtFlags, FallocateMode, NewTime, On, Op, RenameFlags, Special, Whence, XattrFlags};
 use crate::trace::Kind;
@@ -107,6 +107,44 @@ pub(super) fn list_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) 
         _ => create(world, inside, dice),
     });
     ops.extend([getdents.clone(), Op::Lseek { slot: 6, offset: 0, whence: Whence::Set }, getdents]);
+    ops
+}
+
+/// Reads an open directory in parts, changes it in between, seeks to where it was or starts again.
+pub(super) fn list_in_parts<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let path = world.directory(dice);
+    let inside: Vec<Bytes> = world.below(&path).into_iter().map(|(path, _)| path).collect();
+    let flags = world.safe(libc::O_RDONLY | libc::O_DIRECTORY, dice);
+    let fresh = path.join(world.pool.name(dice).as_slice());
+    let at = if path.is_empty() { Bytes::from(".") } else { path };
+    let slot = 6;
+    let part = |dice: &mut Dice<'_>| Op::Getdents64 { slot, size: *dice.one(PARTS) };
+    let mut ops = vec![Op::Open { slot, path: at, flags, mode: 0 }];
+    if dice.percent(80) {
+        ops.push(part(dice));
+    }
+    for _ in 0..dice.between(1, 4) {
+        ops.push(match dice.below(8) {
+            0 | 1 if !inside.is_empty() => Op::Unlink { path: dice.one(&inside).clone() },
+            2 if !inside.is_empty() => mv(dice.one(&inside), &fresh, 0),
+            3 => create(world, fresh.clone(), dice),
+            4 => Op::Lseek {
+                slot,
+                offset: *dice.one(&[0, 0, 1, 2, 3, 100, -1]),
+                whence: *dice.one(&[Whence::Set, Whence::Set, Whence::Cur, Whence::End]),
+            },
+            5 => Op::Seekdir { slot, entry: dice.below(6) as u32 },
+            _ => part(dice),
+        });
+        ops.push(part(dice));
+    }
+    // To the end, most often, so that nothing may be missing.
+    if dice.percent(70) {
+        ops.extend([Op::Getdents64 { slot, size: 32768 }, Op::Getdents64 { slot, size: 32768 }]);
+        ops.push(Op::Lseek { slot, offset: 0, whence: Whence::Cur });
+    } else {
+        ops.push(Op::Getdents { slot, size: 280 });
+    }
     ops
 }
 

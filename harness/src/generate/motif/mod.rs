@@ -13,8 +13,8 @@ use attributes::{
 };
 use descriptors::{
     change_what_is_gone, change_where_nothing_is, copy_between, give_and_take_storage, hold_a_place, link_what_is_open,
-    list_again, listed_between, outlive_the_name, read_across_copy_up, share_a_position, sync_what_has_no_data,
-    through_a_device, through_a_fifo, work_in_a_directory,
+    list_again, list_in_parts, listed_between, outlive_the_name, read_across_copy_up, share_a_position,
+    sync_what_has_no_data, through_a_device, through_a_fifo, work_in_a_directory,
 };
 use lowers::{count_the_names, data_later, move_ones_own, move_with_lowers};
 use names::{
@@ -47,7 +47,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
     }
-    let ops = match dice.below(35) {
+    let ops = match dice.below(37) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -76,6 +76,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         31 => hold_a_place(world, dice),
         32 => copy_between(world, dice),
         33 => give_and_take_storage(world, dice),
+        34 | 35 => list_in_parts(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
