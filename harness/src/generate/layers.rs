@@ -50,15 +50,13 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
         true => 35,
         false => 10,
     };
-    // A directory marked for xattr whiteouts looks every entry up to list it.
-    let looks_up = |n: &Node| n.xattrs.iter().any(|x| x.0.as_slice() == b"@opaque" && x.1.as_slice() == b"x");
-    let marked = trees.iter().any(|t| t.values().any(looks_up));
-    if marked {
-        // What cannot be looked up would be left out of its listing.
-    } else if follows && profile.options.len() > 1 && dice.percent(20) {
+    if follows && profile.options.len() > 1 && dice.percent(20) {
         redirect(&mut trees, upper_empty, dice);
     } else if profile.options.len() > 1 && dice.percent(hand_made) {
         made_by_hand(&mut trees, upper_empty, dice);
+    }
+    if dice.percent(10) {
+        xattr_whiteouts(&mut trees, upper_empty, dice);
     }
     if options.is_empty() && dice.percent(8) {
         foreign_origin(&mut trees, upper_empty, dice);
@@ -74,7 +72,7 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
             if at == 0 && dice.percent(50) {
                 root.xattrs.push((Bytes::from("@impure"), Bytes::from("y")));
             }
-            tree.insert(Bytes::default(), root);
+            tree.entry(Bytes::default()).or_insert(root);
         }
     }
     let mut layers = trees
@@ -141,6 +139,36 @@ fn made_by_hand(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
         _ => {
             let value = *dice.one(&["a/b", "/a//b", "/a/", "", "nowhere", "/nowhere/at/all"]);
             node.xattrs.push((Bytes::from("@redirect"), Bytes::from(value)));
+        }
+    }
+}
+
+/// Hides some names by an xattr, as those do who may make no devices; most often their directory is marked.
+fn xattr_whiteouts(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
+    let at = dice.between(usize::from(upper_empty), trees.len() - 1);
+    let (above, below) = trees.split_at_mut(at + 1);
+    let tree = &mut above[at];
+    let dirs: Vec<Bytes> =
+        tree.iter().filter(|(_, node)| node.kind == NodeKind::Dir).map(|(path, _)| path.clone()).collect();
+    let root = Bytes::default();
+    let dir = if dice.percent(15) { &root } else { dice.any(&dirs).unwrap_or(&root) };
+    let inside = |path: &&Bytes| !path.is_empty() && path.split_last().0 == dir.as_slice();
+    let hidden: Vec<Bytes> = below.iter().flat_map(|tree| tree.keys().filter(inside).cloned()).collect();
+    let all = dice.percent(40);
+    for path in hidden {
+        if !all && dice.percent(60) {
+            continue;
+        }
+        // One that is not empty is none; cut down in the upper layer it would become one.
+        let data = if at > 0 && dice.percent(10) { Bytes::from("not a whiteout") } else { Bytes::default() };
+        let mut node = Node::new(NodeKind::File(data));
+        node.xattrs.push((Bytes::from("@whiteout"), Bytes::from(*dice.one(&["", "y"]))));
+        add(tree, path, node);
+    }
+    if dice.percent(75) {
+        let node = tree.entry(dir.clone()).or_insert_with(|| Node::new(NodeKind::Dir));
+        if node.xattrs.iter().all(|x| x.0.as_slice() != b"@opaque") {
+            node.xattrs.push((Bytes::from("@opaque"), Bytes::from("x")));
         }
     }
 }

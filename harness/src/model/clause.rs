@@ -183,6 +183,10 @@ clauses! {
     McpKind = "MCP-02.kind", Linux, "What is found below a metacopy and is no regular file ends the search for its data.", "namei.c ovl_lookup_single";
     McpRefused = "MCP-02.refused", Linux, "With metacopy=off a metacopy is EPERM; before 6.16 only where its data are there.", "namei.c ovl_check_follow_redirect";
     WhtHides = "WHT-01.hides", Contract, "A character device 0:0 in any layer hides the name there and below.", "util.c ovl_path_is_whiteout";
+    WhtXattr = "WHT-02.xattr", Format, "An empty regular file with the xattr whiteout, of any value, hides the name in its layer and below.", "util.c ovl_path_check_xwhiteout_xattr";
+    WhtMarked = "WHT-05.marked", Linux, "An xattr whiteout is left out of a listing where its directory, and one of that layer, is marked opaque=x; not in the upper or the lowest layer.", "readdir.c ovl_dir_read_merged, ovl_cache_update";
+    WhtUnmarked = "WHT-05.unmarked", Linux, "An xattr whiteout in a directory without the mark is listed, though it is not found.", "readdir.c ovl_dir_read_merged";
+    WhtEmpty = "WHT-10.notempty", Linux, "A directory in which xattr whiteouts lie is not empty: ENOTEMPTY.", "readdir.c ovl_check_empty_dir";
     WhtMknod = "WHT-07.mknod", Format, "mknod of a character device 0:0 through the overlay is EPERM.", "dir.c ovl_mknod";
     WhtNode = "WHT-06.node", Format, "A whiteout is a character device 0:0 of mode 0000 that belongs to the mounter.", "dir.c ovl_whiteout";
     WhtShared = "WHT-06.shared", Linux, "Whiteouts made by removals are hard links of one inode, whose spare link stays in work.", "dir.c ovl_whiteout";

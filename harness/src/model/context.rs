@@ -79,6 +79,11 @@ impl Context {
         self.privilege == Privilege::Root
     }
 
+    /// Whether an xattr can make a whiteout (`ovl_path_check_xwhiteout_xattr`, since 6.7).
+    pub fn knows_xattr_whiteouts(&self) -> bool {
+        self.view == View::Overlay && self.kernel >= (6, 7)
+    }
+
     /// Whether the caller has CAP_FSETID and CAP_MKNOD in the initial user namespace.
     pub fn initial_capabilities(&self) -> bool {
         self.privilege == Privilege::Root

@@ -239,7 +239,8 @@ impl Model {
             }
         } else {
             // Something else than the whiteout is there by now.
-            if !self.disk.child(upper_dir, &name).is_some_and(|i| self.disk[i].is_char_whiteout()) {
+            let there = self.disk.child(upper_dir, &name);
+            if !there.is_some_and(|i| self.disk[i].is_char_whiteout() || self.is_xattr_whiteout(i)) {
                 return Err(Errno::ESTALE);
             }
             if too_long {

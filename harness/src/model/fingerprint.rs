@@ -113,6 +113,9 @@ impl<'m> Writer<'m> {
         self.number(model.uuids);
         self.number(model.umask);
         self.flags([model.adrift]);
+        for &layer in &model.marked {
+            self.number(layer as u64);
+        }
         for marks in &model.marks {
             self.number(marks.len() as u64);
         }
@@ -209,10 +212,10 @@ impl<'m> Writer<'m> {
         self.dentries.insert(id, next);
         let model = self.model;
         // Here and below: whoever adds a field decides whether it is part of a state.
-        let Dentry { parent, name, node, opaque, alias, hashed, children, pins } = model.cache.dentry(id);
+        let Dentry { parent, name, node, opaque, alias, marked, hashed, children, pins } = model.cache.dentry(id);
         let name = self.renamed(name.as_slice());
         self.bytes(&name);
-        self.flags([*opaque, *alias, *hashed, node.is_some()]);
+        self.flags([*opaque, *alias, *marked, *hashed, node.is_some()]);
         self.number(*pins);
         if let Some(node) = node {
             self.node(*node);
@@ -326,7 +329,7 @@ impl<'m> Writer<'m> {
             self.out.push(entry.kind as u8);
             self.option(entry.number);
             self.ino(entry.real);
-            self.flags([entry.hidden, entry.optional]);
+            self.flags([entry.hidden, entry.optional, entry.check]);
         }
     }
 
@@ -349,6 +352,7 @@ impl<'m> Writer<'m> {
             started,
             given,
             began: _,
+            pending,
             parted,
             snapshot,
         } = &*file.borrow();
@@ -357,7 +361,17 @@ impl<'m> Writer<'m> {
         self.number(flags.0 as u64);
         self.number(*position);
         let fresh = *arrivals == self.model.disk.arrivals;
-        self.flags([*was_lower, *listed, *lost, fresh, *started, *parted, real.is_some(), snapshot.is_some()]);
+        self.flags([
+            *was_lower,
+            *listed,
+            *lost,
+            fresh,
+            *started,
+            *pending,
+            *parted,
+            real.is_some(),
+            snapshot.is_some(),
+        ]);
         let mut given: Vec<Vec<u8>> = given.keys().map(|name| self.renamed(name)).collect();
         given.sort();
         for name in given {

@@ -29,6 +29,10 @@ struct Search {
     metacopy: bool,
     /// What the last redirect made of the name.
     redirect: Option<Vec<u8>>,
+    /// Which lower layer is looked at.
+    layer: usize,
+    /// A directory of a lower layer is marked as having xattr whiteouts.
+    marked: bool,
 }
 
 /// What a lookup found.
@@ -38,6 +42,8 @@ struct Found {
     opaque: bool,
     /// The upper has the name.
     alias: bool,
+    /// A lower directory is marked as having xattr whiteouts.
+    marked: bool,
 }
 
 /// What an overlay inode is made of (`struct ovl_inode_params`).
@@ -58,7 +64,23 @@ impl Model {
         if self.disk[ino].is_char_whiteout() {
             return self.rules.holds(Clause::WhtHides);
         }
-        false
+        self.is_xattr_whiteout(ino) && self.rules.holds(Clause::WhtXattr)
+    }
+
+    /// Whether the kernel takes a file of a layer for a whiteout because of an xattr
+    /// (`ovl_path_check_xwhiteout_xattr`).
+    pub(super) fn is_xattr_whiteout(&self, ino: Ino) -> bool {
+        let inode = &self.disk[ino];
+        let empty = matches!(&inode.body, Body::File(data) if data.is_empty());
+        empty && self.context.knows_xattr_whiteouts() && inode.xattr("@whiteout").is_some()
+    }
+
+    /// Whether what lies at a name of a directory hides it; also where nothing lies there at all.
+    pub(super) fn is_gone(&self, id: DentryId, name: &[u8]) -> bool {
+        let Some(node) = self.cache.at(id) else { return true };
+        let mut dirs = node.upper.into_iter().chain(node.lowers.iter().map(|l| l.1));
+        let first = dirs.find_map(|dir| self.disk.child(dir, name));
+        first.is_none_or(|ino| self.disk[ino].is_char_whiteout() || self.is_xattr_whiteout(ino))
     }
 
     /// Whether a file of a layer has its data further down (`ovl_check_metacopy_xattr`).
@@ -95,9 +117,10 @@ impl Model {
             return Ok(id);
         }
         let Some(parent) = self.cache.dentry(dir).node else { return Err(Errno::ENOENT) };
-        let Found { node, opaque, alias } = self.search(dir, parent, name)?;
+        let Found { node, opaque, alias, marked } = self.search(dir, parent, name)?;
         let id = self.cache.add_dentry(dir, key, node, opaque);
-        self.cache.dentry_mut(id).alias = alias;
+        let dentry = self.cache.dentry_mut(id);
+        (dentry.alias, dentry.marked) = (alias, marked);
         Ok(id)
     }
 
@@ -132,6 +155,7 @@ impl Model {
                 self.may_follow_metacopy(d.metacopy)?;
             }
             d.last = if follows { layer == bottom } else { at == pool.len() };
+            d.layer = layer;
             let Some(ino) = self.lookup_layer(base, &mut d, false)? else { continue };
             if !early {
                 self.may_follow_metacopy(upper_metacopy || d.metacopy)?;
@@ -168,7 +192,7 @@ impl Model {
         }
         let alias = upper.is_some();
         if upper.is_none() && lowers.is_empty() {
-            return Ok(Found { node: None, opaque: upper_opaque, alias });
+            return Ok(Found { node: None, opaque: upper_opaque, alias, marked: d.marked });
         }
         // A metacopy is found by its path; without an origin it is not looked for in the index.
         let known = upper.is_none_or(|u| !upper_metacopy || self.disk[u].xattr("@origin").is_some());
@@ -183,7 +207,7 @@ impl Model {
             };
         }
         let made = Made { upper, lowers, redirect: redirect.map(Bytes), upper_data: !upper_metacopy, index };
-        Ok(Found { node: Some(self.node_for(made)?), opaque: upper_opaque, alias })
+        Ok(Found { node: Some(self.node_for(made)?), opaque: upper_opaque, alias, marked: d.marked })
     }
 
     /// Refuses to look for the data of a metacopy without `metacopy=on`.
@@ -280,8 +304,17 @@ impl Model {
             d.opaque |= is_last;
             return Ok(Some(ino));
         }
+        if is_last && !is_upper && self.is_marked(ino) {
+            d.marked = true;
+            self.marked.insert(d.layer);
+        }
         self.check_redirect(ino, d, before, &after)?;
         Ok(Some(ino))
+    }
+
+    /// Whether a directory of a layer is marked as having xattr whiteouts (WHT-05).
+    pub(super) fn is_marked(&self, ino: Ino) -> bool {
+        self.context.knows_xattr_whiteouts() && self.opaque_value(ino) == Some(&XattrValue::known("x"))
     }
 
     /// Goes on under the name that a redirect gives, if there is one (`ovl_check_redirect`).

@@ -59,6 +59,7 @@ pub use origin::Origin;
 pub use survey::Facts;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::bytes::Bytes;
@@ -139,6 +140,8 @@ pub struct Model {
     led: bool,
     /// What the last look found depends on the order of names on disk, which nobody knows.
     pub(crate) undecided: bool,
+    /// Lower layers in which directories marked for xattr whiteouts were found in this mount.
+    marked: BTreeSet<usize>,
     /// Who makes the call.
     actor: Actor,
 }
@@ -181,6 +184,7 @@ impl Model {
             adrift: false,
             undecided: false,
             led: false,
+            marked: BTreeSet::new(),
             actor: Actor::Root,
         };
         model.mount();

@@ -112,6 +112,10 @@ impl Model {
             refs: 0,
             pipe: Pipe::default(),
         });
+        // Of the root, too, the lowest layer is not asked (WHT-05).
+        let above = self.lowers.len().saturating_sub(1);
+        self.marked = (0..above).filter(|&layer| self.is_marked(self.lowers[layer])).collect();
+        self.cache.dentry_mut(Cache::ROOT).marked = !self.marked.is_empty();
     }
 
     /// `ovl_workdir_create`

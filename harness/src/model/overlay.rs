@@ -32,6 +32,8 @@ pub struct Dentry {
     pub opaque: bool,
     /// `OVL_E_UPPER_ALIAS`: the upper has this very name, not the index alone.
     pub alias: bool,
+    /// `OVL_E_XWHITEOUTS`: one of its lower directories is marked as having xattr whiteouts.
+    pub marked: bool,
     /// Whether a walk still finds it.
     pub hashed: bool,
     /// Looked-up names, if it is a directory.
@@ -123,6 +125,8 @@ pub struct SnapshotEntry {
     pub hidden: bool,
     /// It may have been gone when it was passed over.
     pub optional: bool,
+    /// It may be an xattr whiteout, which a lookup tells each time it is emitted.
+    pub check: bool,
 }
 
 /// State of a fifo while it is open.
@@ -202,6 +206,7 @@ impl Cache {
             node: Some(node),
             opaque: false,
             alias: true,
+            marked: false,
             hashed: true,
             children: BTreeMap::new(),
             pins: 1,
@@ -282,6 +287,7 @@ impl Cache {
             node,
             opaque,
             alias,
+            marked: false,
             hashed: true,
             children: BTreeMap::new(),
             pins: 0,

@@ -91,16 +91,18 @@ impl Model {
     fn read_merged(&mut self, id: DentryId) -> Vec<SnapshotEntry> {
         let Some(node) = self.cache.at(id) else { return Vec::new() };
         let (upper, impure, lowers) = (node.upper, node.impure, node.lowers.clone());
-        let mut merged: BTreeMap<Bytes, (Kind, Ino, bool)> = BTreeMap::new();
+        let marked = self.cache.dentry(id).marked;
+        let mut merged: BTreeMap<Bytes, (Kind, Ino, Option<usize>)> = BTreeMap::new();
         let once = self.rules.holds(Clause::DirMerged);
-        for (at, dir) in upper.into_iter().chain(lowers.into_iter().map(|l| l.1)).enumerate() {
+        let dirs = upper.into_iter().map(|dir| (None, dir));
+        for (at, (layer, dir)) in dirs.chain(lowers.into_iter().map(|(layer, dir)| (Some(layer), dir))).enumerate() {
             if at > 0 && !once {
                 break;
             }
             for (name, kind, ino) in self.names_of(dir) {
                 match merged.entry(name) {
                     std::collections::btree_map::Entry::Vacant(v) => {
-                        v.insert((kind, ino, Some(dir) == upper));
+                        v.insert((kind, ino, layer));
                     }
                     std::collections::btree_map::Entry::Occupied(mut o) => {
                         if o.get().0 != kind && !self.rules.holds(Clause::DirType) {
@@ -111,16 +113,23 @@ impl Model {
             }
         }
         let mut entries = Vec::with_capacity(merged.len());
-        for (name, (kind, real, in_upper)) in merged {
+        for (name, (kind, real, layer)) in merged {
             let hidden = self.disk[real].is_char_whiteout() && self.rules.holds(Clause::DirWhiteout);
             // Upper entries of an impure directory are looked up when they are emitted.
-            let number = if in_upper && impure { None } else { Some(real) };
-            entries.push(SnapshotEntry { name, kind, number, real, hidden, optional: false });
+            let number = if layer.is_none() && impure { None } else { Some(real) };
+            // What a mark makes doubtful is looked up as well: an xattr whiteout is left out then.
+            let doubted = kind == Kind::File && marked && layer.is_some_and(|layer| self.marked.contains(&layer));
+            let check = doubted && self.rules.holds(Clause::WhtMarked);
+            let leaks = kind == Kind::File && !doubted && self.is_xattr_whiteout(real);
+            let hidden = hidden || leaks && !self.rules.holds(Clause::WhtUnmarked);
+            entries.push(SnapshotEntry { name, kind, number, real, hidden, optional: false, check });
         }
         let own = self.cache.at(id).map_or(0, Node::real);
         for name in [".", ".."].map(Bytes::from) {
             let kind = Kind::Dir;
-            entries.push(SnapshotEntry { name, kind, number: Some(own), real: own, hidden: false, optional: false });
+            let number = Some(own);
+            let (hidden, optional, check) = (false, false, false);
+            entries.push(SnapshotEntry { name, kind, number, real: own, hidden, optional, check });
         }
         entries
     }
@@ -157,7 +166,7 @@ impl Model {
     /// Looks an entry up for its number, if it is an upper one of an impure directory and was not yet
     /// (`ovl_cache_update`); tells whether that failed.
     pub(super) fn number_entry(&mut self, id: DentryId, entry: &mut SnapshotEntry) -> bool {
-        if entry.hidden || entry.number.is_some() {
+        if entry.hidden || entry.number.is_some() && !entry.check {
             return false;
         }
         let mut failed = false;
@@ -171,7 +180,9 @@ impl Model {
                 self.rules.holds(Clause::DirFailedLookup)
             }
         };
-        entry.number = Some(self.listed_number(id, &entry.name, entry.real));
+        if entry.number.is_none() {
+            entry.number = Some(self.listed_number(id, &entry.name, entry.real));
+        }
         failed
     }
 

@@ -165,6 +165,10 @@ impl Model {
                     if Some(dir) == upper {
                         whiteouts.push(name.clone());
                     }
+                } else if self.is_xattr_whiteout(ino) {
+                    if self.rules.holds(Clause::WhtEmpty) {
+                        return Err(Errno::ENOTEMPTY);
+                    }
                 } else if self.rules.holds(clause) {
                     return Err(Errno::ENOTEMPTY);
                 }

@@ -237,7 +237,7 @@ impl Model {
         }
         // What the upper holds must be what was looked up.
         if self.is_negative(new) {
-            let whiteout = target.is_some_and(|t| self.disk[t].is_char_whiteout());
+            let whiteout = target.is_some_and(|t| self.disk[t].is_char_whiteout() || self.is_xattr_whiteout(t));
             let stale = match target {
                 Some(_) => !(whiteout && self.cache.dentry(new).opaque),
                 None => swap == Swap::Exchange,

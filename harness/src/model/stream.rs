@@ -12,6 +12,7 @@ use std::rc::Rc;
 use super::Model;
 use super::clause::Clause;
 use super::disk::Ino;
+use super::file::OpenFile;
 use super::overlay::{DentryId, Snapshot, SnapshotEntry};
 use super::readdir::Listing;
 use crate::bytes::Bytes;
@@ -48,10 +49,13 @@ pub struct Shown {
 pub(super) struct Mark {
     /// Its number, if that is known.
     pub(super) offset: Option<i64>,
-    /// Where entries pass through: what had been given up to there, each with the count of arrivals then.
-    pub(super) given: BTreeMap<Bytes, u64>,
+    /// Where entries pass through: what had been given up to there, each with the count of arrivals then; `None`
+    /// where that is not known.
+    pub(super) given: Option<BTreeMap<Bytes, u64>>,
     /// And how many names had come anywhere when that reading began.
     pub(super) began: u64,
+    /// And whether an entry came after it.
+    pub(super) pending: bool,
 }
 
 /// What an entry takes in the buffer (`struct linux_dirent64`).
@@ -192,8 +196,17 @@ impl Model {
             (open.listed, open.started) = (true, true);
             open.at_far_end = if file.lost && far { None } else { Some(far) };
         });
-        let shown: Vec<Bytes> = shown.into_iter().flat_map(|s| s.dents).map(|(name, _)| name).collect();
         let mut listing = self.list_real(id, real)?;
+        let mut left: Vec<(Dent, bool)> = Vec::new();
+        for (name, kind, ino) in &listing {
+            if let Some(required) = self.may_come(slot, real, name) {
+                left.push((Dent { name: name.clone(), kind: *kind, ino: Some(*ino), next: None }, required));
+            }
+        }
+        if self.starts_over(&file, real, &left, shown.as_ref()) {
+            return Ok(Some(listing));
+        }
+        let shown: Vec<Bytes> = shown.into_iter().flat_map(|s| s.dents).map(|(name, _)| name).collect();
         listing.retain(|(name, ..)| match self.may_come(slot, real, name) {
             Some(required) => required || !file.started || shown.contains(name),
             None => false,
@@ -221,22 +234,23 @@ impl Model {
         let id = self.begin_reading(slot)?;
         let file = self.file(slot)?;
         self.change_file(slot, |file| file.parted = true);
+        let seen: Vec<i64> = shown.iter().flat_map(|s| s.dents.iter().map(|(_, next)| *next)).collect();
         let given = match file.real {
             Some(real) => self.read_real(slot, id, real, size as usize, shown)?,
             None => self.read_merged_from(slot, id, size as usize, shown)?,
         };
-        if let (Some(given), Some(Some(_))) = (&given, self.slots.get(usize::from(slot))) {
-            let file = self.file(slot)?;
-            let mut before = file.given.clone();
-            // Of what this call gave, each entry has a position of its own.
-            for dent in given {
-                before.remove(&dent.name);
-            }
-            for dent in given {
-                before.insert(dent.name.clone(), self.disk.arrivals);
-                let mark = Mark { offset: dent.next, given: before.clone(), began: file.began };
-                self.marks[usize::from(slot)].push(mark);
-            }
+        let marks = &mut self.marks[usize::from(slot)];
+        let Some(dents) = &given else {
+            let (given, began, pending) = (None, 0, false);
+            marks.extend(seen.into_iter().map(|at| Mark { offset: Some(at), given: given.clone(), began, pending }));
+            return Ok(None);
+        };
+        let (mut before, began, arrivals) = (file.given, file.began, self.disk.arrivals);
+        let after = self.slots[usize::from(slot)].as_ref().is_some_and(|file| file.borrow().pending);
+        for (at, dent) in dents.iter().enumerate() {
+            before.insert(dent.name.clone(), arrivals);
+            let pending = after || at + 1 < dents.len();
+            marks.push(Mark { offset: dent.next, given: Some(before.clone()), began, pending });
         }
         Ok(given)
     }
@@ -270,6 +284,16 @@ impl Model {
                 }
             }
         }
+        let starts_over = self.starts_over(&file, real, &left, shown.as_ref());
+        if starts_over {
+            let names = self.names_of(real);
+            left = names
+                .into_iter()
+                .map(|(name, kind, ino)| (Dent { name, kind, ino: Some(ino), next: None }, true))
+                .collect();
+            self.change_file(slot, |file| file.given.retain(|name, _| is_dots(name)));
+        }
+        let rest = left.len();
         let given = self.choose_real(left, size, shown)?;
         let arrivals = self.disk.arrivals;
         let far = self.disk.traits.ends_far;
@@ -277,11 +301,20 @@ impl Model {
             file.started = true;
             file.at_far_end = if far { None } else { Some(false) };
             file.listed |= given.is_empty();
+            file.pending = given.len() < rest;
             for dent in &given {
                 file.given.insert(dent.name.clone(), arrivals);
             }
         });
         Ok(Some(given))
+    }
+
+    /// Whether tmpfs gives all it has once more: it looks for the entry at its position or the next older one, and
+    /// where there is none it takes the newest (`offset_dir_lookup` of `fs/libfs.c`, in some kernels).
+    fn starts_over(&self, file: &OpenFile, real: Ino, left: &[(Dent, bool)], shown: Option<&Shown>) -> bool {
+        let over = file.pending && left.iter().all(|(_, required)| !required);
+        let again = |name: &Bytes| file.given.contains_key(name) && self.disk.child(real, name).is_some();
+        over && self.disk.traits.starts_over && shown.is_some_and(|s| s.dents.iter().any(|(name, _)| again(name)))
     }
 
     /// What a call gives of the entries that are left: what was seen, if it can be.
@@ -374,6 +407,8 @@ impl Model {
             let placed = snapshot.borrow().order.get(at).copied();
             match placed {
                 Some(Placed::Hidden) => at += 1,
+                // What an xattr may hide is looked up again.
+                Some(Placed::Entry(entry)) if !self.is_listed(id, &snapshot, entry) => at += 1,
                 Some(Placed::Entry(entry)) => {
                     let len = record(&snapshot.borrow().entries[entry].name);
                     if len > room {
@@ -429,18 +464,20 @@ impl Model {
 
     /// The position after the entry at `place`: that of the next one that is listed (DIR-05).
     fn position_after(&mut self, snapshot: &Snapshot, place: usize, end: usize) -> i64 {
-        let order = &snapshot.order;
-        let next = (place + 1..end).find(|&at| matches!(order.get(at), Some(Placed::Entry(_)))).unwrap_or(end);
-        let gaps = order.iter().take(next).filter(|p| **p == Placed::Hidden).count();
+        let listed = |place: Option<&Placed>| match place {
+            Some(Placed::Entry(entry)) => !snapshot.entries[*entry].hidden,
+            _ => false,
+        };
+        let next = (place + 1..end).find(|&at| listed(snapshot.order.get(at))).unwrap_or(end);
+        let gaps = snapshot.order.iter().take(next).filter(|place| !listed(Some(place))).count();
         let counts = self.rules.holds(Clause::DirPosition);
         let skips = gaps > 0 && !self.rules.holds(Clause::DirGaps);
         next as i64 + i64::from(!counts) - if skips { gaps as i64 } else { 0 }
     }
 
-    /// Whether an entry that was not looked up yet is not there any more, without looking it up.
+    /// Whether an entry that is looked up when it is emitted is not there any more, without looking it up.
     fn is_stale(&self, id: DentryId, entry: &SnapshotEntry) -> bool {
-        let Some(upper) = self.cache.at(id).and_then(|n| n.upper) else { return false };
-        entry.number.is_none() && self.disk.child(upper, &entry.name).is_none_or(|i| self.disk[i].is_char_whiteout())
+        (entry.number.is_none() || entry.check) && self.is_gone(id, &entry.name)
     }
 
     /// How many entries may be passed over yet without being listed.
@@ -622,10 +659,15 @@ impl Model {
         let Some(mark) = mark else { return self.lseek(slot, 0, Whence::Set) };
         self.settle(slot)?;
         if file.real.is_some() && self.file(slot)?.real.is_some() {
+            let Some(given) = mark.given else {
+                self.change_file(slot, |file| (file.lost, file.started, file.parted) = (true, true, true));
+                return Ok(mark.offset.map(|offset| offset as u64));
+            };
             let arrivals = self.disk.arrivals;
             let far = self.disk.traits.ends_far;
             self.change_file(slot, |file| {
-                (file.given, file.began, file.arrivals) = (mark.given, mark.began, arrivals);
+                (file.given, file.began, file.arrivals) = (given, mark.began, arrivals);
+                file.pending = mark.pending;
                 (file.started, file.parted, file.listed, file.lost) = (true, true, false, false);
                 file.at_far_end = if far { None } else { Some(false) };
             });
@@ -650,6 +692,7 @@ impl Model {
             file.at_far_end = Some(false);
             (file.arrivals, file.began) = (arrivals, arrivals);
             file.given.clear();
+            file.pending = false;
         });
     }
 

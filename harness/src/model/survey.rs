@@ -18,8 +18,10 @@ pub struct Facts {
     pub upper: Option<Ino>,
     /// Whether a lower layer has a part in it.
     pub lower: bool,
-    /// Whether it is a directory that lists raw whiteouts (WHT-04).
+    /// Whether it is a directory that lists raw whiteouts (WHT-04), or may list xattr whiteouts (WHT-05).
     pub lists_whiteouts: bool,
+    /// Whether it is a directory in a layer of which an xattr whiteout lies: it cannot be removed (WHT-10).
+    pub xattr_whiteouts: bool,
     /// Whether something lower would show through at its name (RMV-01).
     pub covers: bool,
     /// Whether it has private xattrs, which are not shown, or not as they are (XAT-02).
@@ -83,12 +85,16 @@ impl Model {
         let node = self.cache.node(dentry.node?);
         let real = &self.disk[node.real()];
         let raw = || real.names().into_iter().flatten().any(|(_, &i)| self.disk[i].is_char_whiteout());
+        let dirs = node.upper.into_iter().chain(node.lowers.iter().map(|l| l.1));
+        let mut inside = dirs.flat_map(|dir| self.disk[dir].names().into_iter().flatten());
+        let by_xattr = inside.any(|(_, &ino)| self.is_xattr_whiteout(ino));
         Some(Facts {
             kind: node.kind,
             node: dentry.node?,
             upper: node.upper,
             lower: !node.lowers.is_empty(),
-            lists_whiteouts: node.kind == Kind::Dir && node.lists_real() && raw(),
+            lists_whiteouts: node.kind == Kind::Dir && (node.lists_real() && raw() || by_xattr),
+            xattr_whiteouts: by_xattr,
             covers,
             trusted_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"trusted.")),
             hides_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"@")),
@@ -211,7 +217,8 @@ impl Model {
             let mut components = name.split(|&b| b == b'/').filter(|n| !n.is_empty());
             let Some(ino) = components.try_fold(dir, |dir, name| self.disk.child(dir, name)) else { continue };
             let inode = &self.disk[ino];
-            if inode.is_char_whiteout() || !inode.is_dir() && !found.is_empty() {
+            let whiteout = inode.is_char_whiteout() || self.is_xattr_whiteout(ino);
+            if whiteout || !inode.is_dir() && !found.is_empty() {
                 break;
             }
             found.push((layer, ino));

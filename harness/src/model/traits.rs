@@ -81,6 +81,9 @@ pub struct Traits {
     /// An open directory lists no name that came after it was opened or positioned
     /// (`btrfs_opendir`, `btrfs_dir_llseek`).
     pub lists_as_opened: bool,
+    /// An open directory may begin anew when the entry at its position is gone and no older one is left
+    /// (tmpfs: `offset_dir_lookup`).
+    pub starts_over: bool,
     /// Names of trusted.* are listed for the administrator alone (`btrfs_listxattr` asks nobody).
     pub hides_trusted: bool,
 }
@@ -109,11 +112,13 @@ impl Traits {
             ends_far: false,
             lists_dots_first: true,
             lists_as_opened: false,
+            starts_over: true,
             hides_trusted: true,
         };
         match filesystem {
             Filesystem::Tmpfs => tmpfs,
             Filesystem::Ext4 => Traits {
+                starts_over: false,
                 lists_dots_first: false,
                 fallocate: Fallocate { zeroes: true, shifts: true },
                 seeks_by_cache: true,
@@ -126,6 +131,7 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Xfs => Traits {
+                starts_over: false,
                 fallocate: Fallocate { zeroes: true, shifts: true },
                 seeks_by_cache: true,
                 magic: 0x5846_5342,
@@ -140,6 +146,7 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Btrfs => Traits {
+                starts_over: false,
                 fallocate: Fallocate { zeroes: true, shifts: false },
                 punching_dates_holes: false,
                 seeks_by_cache: true,

@@ -62,8 +62,16 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
     (Deviation::StaleAlias, "REN-14", "mode and owner changed by another name of an upper file, found separately"),
     (Deviation::MakeWhiteout, "WHT-07", "a whiteout cannot be made (EPERM)"),
     (Deviation::EntryOrder, "DIR-05", "in which order and at which positions a directory gives its entries"),
-    (Deviation::RawListing, "WHT-04", "a directory that does not merge lists its raw whiteouts"),
-    (Deviation::RawNotEmpty, "RMV-05", "a pure upper directory is not empty while raw whiteouts lie in it"),
+    (
+        Deviation::RawListing,
+        "WHT-04",
+        "a directory that does not merge lists its raw whiteouts, and one without a mark its xattr whiteouts",
+    ),
+    (
+        Deviation::RawNotEmpty,
+        "RMV-05",
+        "a directory is not empty while xattr whiteouts lie in it, nor a pure upper one with raw whiteouts",
+    ),
     (Deviation::HiddenXattrs, "XAT-02", "the size of a list of xattrs counts what is not listed"),
     (
         Deviation::PrivateXattr,
@@ -136,7 +144,8 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         Op::List { path } => listing(model.facts(step.actor, path.as_slice(), true)?),
         Op::Rmdir { path } => {
             let facts = model.facts(step.actor, path.as_slice(), false)?;
-            (is_raw(facts) && !facts.covers).then_some((Deviation::RawNotEmpty, Verdict::LeaveOut))
+            (is_raw(facts) && !facts.covers || facts.xattr_whiteouts)
+                .then_some((Deviation::RawNotEmpty, Verdict::LeaveOut))
         }
         Op::Getdents64 { slot, .. } if model.facts_of_slot(*slot)?.kind == Kind::Dir => {
             Some((Deviation::EntryOrder, Verdict::Outcome))
@@ -234,7 +243,7 @@ fn rename(
     if stays(from) || exchanges && to.is_some_and(stays) {
         return Some((Deviation::RenameLower, Verdict::LeaveOut));
     }
-    if flags.0 == 0 && to.is_some_and(is_raw) {
+    if flags.0 == 0 && to.is_some_and(|to| is_raw(to) || to.xattr_whiteouts) {
         return Some((Deviation::RawNotEmpty, Verdict::LeaveOut));
     }
     let alias = from.upper.is_some() && to.is_some_and(|to| to.upper == from.upper);
