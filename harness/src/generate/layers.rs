@@ -148,10 +148,15 @@ fn xattr_whiteouts(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
     let at = dice.between(usize::from(upper_empty), trees.len() - 1);
     let (above, below) = trees.split_at_mut(at + 1);
     let tree = &mut above[at];
-    let dirs: Vec<Bytes> =
-        tree.iter().filter(|(_, node)| node.kind == NodeKind::Dir).map(|(path, _)| path.clone()).collect();
-    let root = Bytes::default();
-    let dir = if dice.percent(15) { &root } else { dice.any(&dirs).unwrap_or(&root) };
+    // A directory in which there is something to hide.
+    let parents = below.iter().flat_map(|tree| tree.keys()).filter(|path| !path.is_empty());
+    let parents: Vec<Bytes> = parents.map(|path| Bytes::from(path.split_last().0)).collect();
+    let named: Vec<Bytes> = parents.iter().filter(|path| !path.is_empty()).cloned().collect();
+    let parent = if dice.percent(85) { dice.any(&named) } else { dice.any(&parents) };
+    let Some(dir) = parent.cloned() else { return };
+    if !dir.is_empty() {
+        add(tree, dir.clone(), Node::new(NodeKind::Dir));
+    }
     let inside = |path: &&Bytes| !path.is_empty() && path.split_last().0 == dir.as_slice();
     let hidden: Vec<Bytes> = below.iter().flat_map(|tree| tree.keys().filter(inside).cloned()).collect();
     let all = dice.percent(40);
@@ -165,8 +170,10 @@ fn xattr_whiteouts(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
         node.xattrs.push((Bytes::from("@whiteout"), Bytes::from(*dice.one(&["", "y"]))));
         add(tree, path, node);
     }
-    if dice.percent(75) {
-        let node = tree.entry(dir.clone()).or_insert_with(|| Node::new(NodeKind::Dir));
+    if dir.is_empty() {
+        tree.entry(Bytes::default()).or_insert_with(|| Node::new(NodeKind::Dir));
+    }
+    if let Some(node) = tree.get_mut(&dir).filter(|node| node.kind == NodeKind::Dir && dice.percent(75)) {
         if node.xattrs.iter().all(|x| x.0.as_slice() != b"@opaque") {
             node.xattrs.push((Bytes::from("@opaque"), Bytes::from("x")));
         }

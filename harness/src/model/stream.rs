@@ -422,6 +422,7 @@ impl Model {
                 None => match &shown {
                     Some(seen) if given.len() < seen.dents.len() => {
                         if !self.place_next(id, &snapshot, seen, given.len()) {
+                            self.undecided |= self.fails_somewhere(id, &snapshot);
                             shown = None;
                         }
                     }
@@ -431,7 +432,10 @@ impl Model {
                             at = end;
                             break;
                         }
-                        None => shown = None,
+                        None => {
+                            self.undecided |= self.fails_somewhere(id, &snapshot);
+                            shown = None;
+                        }
                     },
                     None => {
                         self.guessed |= !refused;
@@ -519,6 +523,12 @@ impl Model {
         let listed = !entry.hidden;
         snapshot.borrow_mut().entries[at] = entry;
         listed
+    }
+
+    /// Whether the lookup of an entry fails, which ends a call early, after which one depends on the order.
+    fn fails_somewhere(&mut self, id: DentryId, snapshot: &RefCell<Snapshot>) -> bool {
+        let entries = snapshot.borrow().entries.clone();
+        entries.into_iter().any(|mut entry| self.number_entry(id, &mut entry))
     }
 
     /// Places the entry that was seen next; `false` if it cannot be the next one.

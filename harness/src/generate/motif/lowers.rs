@@ -99,7 +99,12 @@ pub(super) fn count_the_names<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<
 /// Changes the attributes of a file, names it anew, and only then comes to its data.
 pub(super) fn data_later<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
     let Some(mut path) = file(world, dice) else { return Vec::new() };
-    let mut ops = vec![Op::Chmod { path: path.clone(), mode: *dice.one(&[0o644, 0o600, 0o4755]) }];
+    let mut ops = Vec::new();
+    if dice.percent(20) {
+        // One of two names of a lower file.
+        ops.extend([Op::Link { old: path.clone(), new: world.absent(dice) }, Op::Rotate]);
+    }
+    ops.push(Op::Chmod { path: path.clone(), mode: *dice.one(&[0o644, 0o600, 0o4755]) });
     let beside = Bytes::from(path.split_last().0).join(world.pool.name(dice).as_slice());
     let other = if dice.percent(40) { beside } else { world.absent(dice) };
     match dice.below(4) {
