@@ -107,6 +107,9 @@ fn outcomes(trace: &Trace) -> (End, Vec<String>) {
             format!("{:?} {:04o} {}:{} {} {}", s.kind, s.mode, s.uid, s.gid, s.nlink, s.size)
         }
         Outcome::Ok(Value::List(names)) => names.iter().map(|e| format!("{} {:?};", e.name, e.kind)).collect(),
+        Outcome::Ok(Value::Dents(dents)) => {
+            dents.iter().map(|(e, next)| format!("{} {:?} {next};", e.name, e.kind)).collect()
+        }
         other => format!("{other:?}"),
     };
     (trace.end.clone(), trace.steps.iter().map(text).collect())
