@@ -59,6 +59,9 @@ fn trials() -> Vec<Trial> {
         trial("explain/what_is_neither_is_2", vec![], explain_what_is_neither),
         trial("docs/commands_do_what_they_say", docs_kernel(), docs_commands_do_what_they_say),
         trial("bad_input/each_has_its_status_and_message", vec![], bad_inputs),
+        trial("bad_input/a_missing_mkfs_is_3", vec![Need::Root], a_missing_mkfs_is_3),
+        trial("docs/every_command_is_one", vec![], docs_every_command_is_one),
+        ignorable("package/has_what_it_needs", vec![], package_has_what_it_needs),
         trial("bad_input/a_command_that_exits_is_1", vec![Need::Rootless], a_command_that_exits_is_1),
         trial("json/a_replay_ends_with_its_status", kernel(), a_replay_ends_with_its_status),
         trial("json/a_campaign_ends_with_its_summary", kernel(), a_campaign_ends_with_its_summary),
@@ -690,6 +693,130 @@ fn bad_inputs() -> Result<()> {
         ensure!(ended.stderr.contains(named), "{arguments:?}: no '{named}' in {}", ended.stderr);
     }
     Ok(())
+}
+
+/// With the directories of the administrator's tools covered, in a mount namespace of its own.
+fn a_missing_mkfs_is_3() -> Result<()> {
+    const SCRIPT: &str = r#"
+for dir in /usr/local/sbin /usr/sbin /sbin; do
+    if [ -d "$dir" ] && [ ! -L "$dir" ]; then mount -t tmpfs none "$dir" || exit 77; fi
+done
+PATH=/nowhere exec "$0" run --cases 1 --fs "$1"
+"#;
+    let ovlcheck = binary(env!("CARGO_BIN_EXE_ovlcheck-suite")).display().to_string();
+    for (filesystem, package) in [("ext4", "e2fsprogs"), ("xfs", "xfsprogs"), ("btrfs", "btrfs-progs")] {
+        let ended =
+            Program::start(Path::new("unshare"), &["--mount", "sh", "-c", SCRIPT, &ovlcheck, filesystem])?.end()?;
+        ended.expect(3).with_context(|| filesystem.to_owned())?;
+        let missing = format!("mkfs.{filesystem} does not start");
+        let tool = ended.stderr.contains(&missing) && ended.stderr.contains(&format!("apt-get install {package}"));
+        // Where the kernel has no such filesystem, or no loop devices, the tool is not asked for.
+        let kernel = ["the kernel has no", "loop"].iter().any(|why| ended.stderr.contains(why));
+        ensure!((tool || kernel) && ended.stdout.lines().count() <= 1, "{ended:?}");
+    }
+    Ok(())
+}
+
+/// The words of a command line in a guide; quotes are single ones.
+fn words_of(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (n, part) in command.split('\'').enumerate() {
+        if n % 2 == 1 {
+            words.push(part.split_whitespace().collect::<Vec<_>>().join(" "));
+        } else {
+            words.extend(part.split_whitespace().filter(|w| *w != "\\").map(str::to_owned));
+        }
+    }
+    words
+}
+
+/// Every command of ovlcheck that README, guides and help name is one that it takes, whatever it would do. (With
+/// `--help` last, all words before it are looked at, and nothing runs.)
+fn docs_every_command_is_one() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = vec![root.join("README.md")];
+    for entry in fs::read_dir(root.join("docs")).into_iter().flatten() {
+        files.push(entry?.path());
+    }
+    let mut commands: Vec<String> = Vec::new();
+    for file in files {
+        // A copied test program has no guides beside it.
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        let joined = text.replace("\\\n", " ");
+        for line in joined.lines() {
+            if !line.trim_start().starts_with(['#', '$', '-']) {
+                continue;
+            }
+            let line = line.trim_start_matches(['#', '$', ' ', '-']).trim_start_matches("run: ");
+            let line = line.trim_start_matches("sudo ").trim_start_matches("target/release/");
+            if let Some(rest) = line.strip_prefix("ovlcheck ") {
+                commands.push(rest.to_owned());
+            }
+        }
+        let inline = text.split('`').skip(1).step_by(2).filter_map(|code| code.strip_prefix("ovlcheck "));
+        commands.extend(inline.map(|code| code.replace('\n', " ")));
+    }
+    let help = ovlcheck(&["--help"])?.stdout;
+    let names: Vec<&str> = help
+        .lines()
+        .skip_while(|l| !l.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|l| !l.is_empty())
+        .filter_map(|l| l.split_whitespace().next())
+        .collect();
+    for name in &names {
+        let text = ovlcheck(&[name, "--help"])?.stdout.replace("\\\n", " ");
+        for line in text.lines().filter_map(|l| l.trim_start().strip_prefix("ovlcheck ")) {
+            // What an example is for stands after two blanks or more.
+            commands.push(line.split("  ").next().unwrap_or(line).to_owned());
+        }
+    }
+    let mut asked = 0;
+    for command in &commands {
+        let mut words = words_of(command);
+        // Prose, and the notation of what may be left out.
+        let known = words.first().is_some_and(|w| names.contains(&w.as_str()) && w != "help");
+        if !known || command.contains(['[', '|', '<']) {
+            continue;
+        }
+        // What follows is not for ovlcheck, or a comment.
+        words.truncate(words.iter().position(|w| w == "--" || w.starts_with('#')).unwrap_or(words.len()));
+        words.push("--help".to_owned());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let ended = ovlcheck(&words)?;
+        // Prose may name an option without its value.
+        if !ended.stderr.contains("a value is required") {
+            ended.expect(0).with_context(|| format!("ovlcheck {command}"))?;
+            asked += 1;
+        }
+    }
+    ensure!(asked >= 20, "only {asked} commands were found");
+    Ok(())
+}
+
+/// What a registry would get: all that the build includes, licenses and README with it, and nothing of the tests.
+fn package_has_what_it_needs() -> Result<Completion> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../harness/Cargo.toml");
+    let cargo = Command::new("cargo")
+        .args(["package", "--list", "--allow-dirty", "--offline", "--manifest-path"])
+        .arg(&manifest)
+        .output();
+    let output = match cargo {
+        Ok(output) if manifest.is_file() => output,
+        _ => return Ok(Completion::ignored_with("neither cargo nor the sources are here")),
+    };
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let list = String::from_utf8_lossy(&output.stdout).into_owned();
+    let files: BTreeSet<&str> = list.lines().collect();
+    for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE", "src/container/minirootfs.case", "src/main.rs"] {
+        ensure!(files.contains(file), "no {file} in\n{list}");
+    }
+    ensure!(files.iter().all(|f| !f.starts_with("target") && !f.ends_with(".snap")), "{list}");
+    let text = fs::read_to_string(&manifest)?;
+    for key in ["description", "license", "repository", "documentation", "readme", "keywords", "categories"] {
+        ensure!(text.lines().any(|l| l.starts_with(key)), "no {key}");
+    }
+    Ok(Completion::Completed)
 }
 
 fn a_command_that_exits_is_1() -> Result<()> {
