@@ -1,7 +1,7 @@
 //! What a trial needs of the machine it runs on.
 //!
 //! A trial whose need is not met is ignored and says why. `OVLCHECK_REQUIRE`, a list like
-//! `kernel,root,rootless,fuse,ext4,xfs,btrfs`, names the needs that this machine is supposed to meet: then the same
+//! `kernel,root,rootless,fuse,guest,ext4,xfs,btrfs`, names the needs that this machine is supposed to meet: then the same
 //! trial fails. So a machine that silently lost its user namespaces cannot pass as a good one.
 
 use std::fmt;
@@ -28,6 +28,8 @@ pub enum Need {
     Kernel(Privilege),
     /// fuse-overlayfs, installed and able to mount with these rights.
     Fuse(Privilege),
+    /// A kernel to boot, named by `OVLCHECK_KERNEL`, and the emulator that boots it.
+    Guest,
     /// This filesystem for the layers: the kernel's part, the tool that makes it, loop devices.
     Layers(Filesystem),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Need {
             Need::Rootless => "rootless",
             Need::Kernel(_) => "kernel",
             Need::Fuse(_) => "fuse",
+            Need::Guest => "guest",
             Need::Layers(filesystem) => filesystem.name(),
         })
     }
@@ -94,6 +97,7 @@ impl Need {
             Need::Rootless => (Privilege::Rootless, TargetSpec::Plain),
             Need::Kernel(privilege) => (privilege, TargetSpec::Kernel),
             Need::Fuse(privilege) => return fuse_missing(privilege),
+            Need::Guest => return Ok(guest_missing()),
             Need::Layers(_) => (Privilege::Root, TargetSpec::Plain),
         };
         let filesystem = if let Need::Layers(filesystem) = self { filesystem } else { Filesystem::Tmpfs };
@@ -114,7 +118,7 @@ impl Need {
     fn is_required(self) -> Result<bool> {
         let list = std::env::var(REQUIRE).unwrap_or_default();
         let words: Vec<&str> = list.split(',').map(str::trim).filter(|w| !w.is_empty()).collect();
-        const KNOWN: [&str; 7] = ["kernel", "root", "rootless", "fuse", "ext4", "xfs", "btrfs"];
+        const KNOWN: [&str; 8] = ["kernel", "root", "rootless", "fuse", "guest", "ext4", "xfs", "btrfs"];
         if let Some(unknown) = words.iter().find(|w| !KNOWN.contains(w)) {
             bail!("{REQUIRE} names '{unknown}'; it knows {}", KNOWN.join(", "));
         }
@@ -124,6 +128,19 @@ impl Need {
         let applies = !matches!(self, Need::Fuse(privilege) if privilege != own);
         Ok(applies && words.contains(&self.to_string().as_str()))
     }
+}
+
+/// The variable that names a kernel for guests, as `--kernel` takes it.
+pub const KERNEL: &str = "OVLCHECK_KERNEL";
+
+/// Why no guest can be booted, if so.
+fn guest_missing() -> Option<String> {
+    if std::env::var_os(KERNEL).is_none() {
+        return Some(format!("{KERNEL} names no kernel to boot"));
+    }
+    let mut version = Command::new("qemu-system-x86_64");
+    let found = version.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    (!found).then(|| "qemu-system-x86_64 is not installed".into())
 }
 
 /// Why fuse-overlayfs mounts nothing, if so.

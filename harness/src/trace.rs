@@ -379,3 +379,9 @@ pub struct NodeSeen {
     /// The error of listing it, when it is a directory that could not be listed.
     pub list_error: Option<Errno>,
 }
+
+/// Major and minor version in a kernel's release, such as `6.12.117+deb13-amd64`.
+pub fn kernel_version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::case::Case;
 use crate::check::{Divergence, Judgement, Mirror, Oracle, Place, Transparency, judge_foreseen, transparency};
-use crate::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
+use crate::exec::{ExecError, Executor, Place as Where, TargetSpec, WorkerConfig};
 use crate::expectations::Expectations;
 use crate::level::Level;
 use crate::model::Clause;
@@ -94,6 +94,8 @@ const REPEATS: usize = 2;
 pub fn start_mirror(worker: &WorkerConfig) -> Result<Option<Executor>, ExecError> {
     match worker.target {
         TargetSpec::Plain => Ok(None),
+        // A second machine for each would cost more than it finds.
+        _ if matches!(worker.place, Where::Guest(_)) => Ok(None),
         _ if worker.level < Level::Linux || worker.filesystem != Filesystem::Tmpfs => Ok(None),
         _ => Executor::start(WorkerConfig { target: TargetSpec::Plain, ..worker.clone() }).map(Some),
     }

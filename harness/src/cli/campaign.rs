@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::guest::GuestArgs;
 use super::replay::write_executable;
 use super::{CANNOT, DEFECT, DIVERGED, HELD, INTERRUPTED, WorkerArgs, refuse};
 use super::{say, say_raw};
 use crate::campaign::{Event, Finding, Settings, Summary, run as run_campaign};
-use crate::exec::TargetSpec;
+use crate::exec::{Place, TargetSpec};
 use crate::generate::Profile;
 use crate::report;
 use crate::script;
@@ -83,12 +84,36 @@ pub(super) struct RunArgs {
     worker: WorkerArgs,
 }
 
+impl RunArgs {
+    /// A campaign in guests, with everything else as usual.
+    pub(super) fn in_guests(
+        guest: GuestArgs,
+        seed: u64,
+        cases: Option<u64>,
+        time: Option<u64>,
+        jobs: Option<usize>,
+        rootless: bool,
+        keep: Option<PathBuf>,
+    ) -> RunArgs {
+        let usual = RunArgs::default();
+        let worker = WorkerArgs { rootless, guest, ..usual.worker.clone() };
+        RunArgs { seed: Some(seed), cases, time, jobs, keep, worker, ..usual }
+    }
+}
+
 impl Default for RunArgs {
     fn default() -> Self {
         let filesystem = Filesystem::default().name().to_owned();
         let target = "kernel".to_owned();
-        let worker =
-            WorkerArgs { rootless: false, target, level: None, target_command: None, plain: false, filesystem };
+        let worker = WorkerArgs {
+            rootless: false,
+            target,
+            level: None,
+            target_command: None,
+            plain: false,
+            filesystem,
+            guest: GuestArgs::default(),
+        };
         RunArgs {
             seed: None,
             cases: None,
@@ -131,13 +156,30 @@ pub(super) fn seed_or_time(seed: Option<u64>) -> u64 {
 }
 
 pub(super) fn run(args: &RunArgs) -> u8 {
-    let stop = stop_flag();
-    let worker = args.worker.config();
-    let expectations = match args.worker.expectations(args.expect.as_deref()) {
-        Ok(expectations) => expectations,
-        Err(status) => return status,
-    };
+    match execute(args, &stop_flag()) {
+        Ok((summary, hint, status)) => {
+            if args.json {
+                say!("{}", report::json_summary(&summary, status));
+            } else {
+                if args.coverage {
+                    say_raw!("{}", report::tables(&summary, args.wanted));
+                }
+                say_raw!("{}", report::summary(&summary, &hint));
+            }
+            status
+        }
+        Err(status) => status,
+    }
+}
+
+/// Runs the campaign and tells its findings as they come. Gives the summary, what the user may do about the
+/// findings, and the exit status; or the status that says why there is no summary.
+pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, String, u8), u8> {
+    let worker = args.worker.place().map_err(|e| refuse(&e))?;
+    let expectations = args.worker.expectations(args.expect.as_deref())?;
     let steps = args.steps as usize;
+    // A guest in software is some ten times slower.
+    let shrink_time = Duration::from_secs(if matches!(worker.place, Place::Guest(_)) { 60 } else { 10 });
     let settings = Settings {
         seed: seed_or_time(args.seed),
         cases: args.cases.unwrap_or(if args.time.is_some() { u64::MAX } else { DEFAULT_CASES }),
@@ -146,7 +188,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         profile: Profile { steps: steps.min(10)..=steps, ..args.worker.profile() },
         worker,
         mirror: args.mirror,
-        shrink_time: Duration::from_secs(10),
+        shrink_time,
         max_findings: if args.propose.is_some() { 200 } else { 50 },
         expectations,
         coverage: args.coverage,
@@ -154,7 +196,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     if let Some(dir) = &args.keep {
         if let Err(e) = std::fs::create_dir_all(dir) {
             eprintln!("ovlcheck: cannot write findings to {}: {e}", dir.display());
-            return CANNOT;
+            return Err(CANNOT);
         }
     }
     let total = settings.cases;
@@ -167,7 +209,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     let (mut before, mut whole) = (Duration::ZERO, None::<Summary>);
     for number in 0..args.seeds {
         let settings = Settings { seed: settings.seed.wrapping_add(number), ..settings.clone() };
-        let result = run_campaign(&settings, &stop, |event| match event {
+        let result = run_campaign(&settings, stop, |event| match event {
             Event::Progress { cases, checked, diverged, elapsed, .. } => {
                 let elapsed = before + elapsed;
                 if args.json && progress.is_due(elapsed) {
@@ -192,7 +234,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
             (Err(_), Some(whole)) if stop.load(Ordering::Relaxed) => whole.interrupted = true,
             (Err(e), _) => {
                 progress.clear();
-                return if stop.load(Ordering::Relaxed) { INTERRUPTED } else { refuse(&e) };
+                return Err(if stop.load(Ordering::Relaxed) { INTERRUPTED } else { refuse(&e) });
             }
         }
         before = whole.as_ref().map_or(before, |s| s.elapsed);
@@ -201,13 +243,13 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         }
     }
     progress.clear();
-    let Some(summary) = whole else { return DEFECT };
+    let Some(summary) = whole else { return Err(DEFECT) };
     let mut hint = String::new();
     if let Some(dir) = &args.keep {
         for (n, finding) in summary.findings.iter().enumerate() {
             if let Err(e) = keep(dir, n + 1, finding, &settings.worker.target) {
                 eprintln!("ovlcheck: cannot write to {}: {e}", dir.display());
-                return CANNOT;
+                return Err(CANNOT);
             }
         }
         hint = format!("run them again: ovlcheck replay {}/*.case", dir.display());
@@ -217,7 +259,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     if let Some(file) = &args.propose {
         if let Err(e) = std::fs::write(file, report::propose(&summary)) {
             eprintln!("ovlcheck: cannot write {}: {e}", file.display());
-            return CANNOT;
+            return Err(CANNOT);
         }
     }
     let status = status(&summary);
@@ -229,18 +271,10 @@ pub(super) fn run(args: &RunArgs) -> u8 {
         let text = report::junit("ovlcheck run", summary.elapsed.as_secs_f64(), &report::junit_tests(&summary));
         if let Err(e) = std::fs::write(path, text) {
             eprintln!("ovlcheck: cannot write {}: {e}", path.display());
-            return CANNOT;
+            return Err(CANNOT);
         }
     }
-    if args.json {
-        say!("{}", report::json_summary(&summary, status));
-    } else {
-        if args.coverage {
-            say_raw!("{}", report::tables(&summary, args.wanted));
-        }
-        say_raw!("{}", report::summary(&summary, &hint));
-    }
-    status
+    Ok((summary, hint, status))
 }
 
 fn status(summary: &Summary) -> u8 {

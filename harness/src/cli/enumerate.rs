@@ -70,7 +70,10 @@ struct State {
 
 pub(super) fn enumerate(args: &EnumerateArgs) -> u8 {
     let stop = stop_flag();
-    let worker = args.worker.config();
+    let worker = match args.worker.place() {
+        Ok(worker) => worker,
+        Err(e) => return refuse(&e),
+    };
     let environment = match Executor::start(worker.clone()) {
         Ok(executor) => executor.environment().clone(),
         Err(e) => return refuse(&e),

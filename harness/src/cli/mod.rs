@@ -4,10 +4,12 @@ mod campaign;
 mod doctor;
 mod enumerate;
 mod explain;
+mod guest;
 mod replay;
 mod resolve;
 mod selftest;
 mod targets;
+mod vm;
 mod walkthrough;
 
 use std::path::Path;
@@ -16,13 +18,13 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::exec::{ExecError, TargetSpec, WorkerConfig};
+use crate::exec::{ExecError, Place, TargetSpec, WorkerConfig};
 use crate::expectations::{Expectations, Version};
 use crate::generate::{Profile, draw, seed_for};
 use crate::level::Level;
 use crate::model::Model;
 use crate::report;
-use crate::trace::{Filesystem, Privilege};
+use crate::trace::{Filesystem, Privilege, kernel_version};
 use targets::NAMED;
 
 /// Exit status: all held.
@@ -131,6 +133,9 @@ enum Command {
     /// Merge layers of this machine as they lie on disk, and compare a mount of them.
     #[command(after_help = resolve::EXAMPLES)]
     Resolve(resolve::ResolveArgs),
+    /// Boot kernels in virtual machines and run a campaign on each: nothing of this machine is needed but QEMU.
+    #[command(after_help = vm::EXAMPLES)]
+    Vm(vm::VmArgs),
     /// Break every clause of the model in turn, and show that the campaign notices.
     #[command(after_help = selftest::EXAMPLES)]
     SelfTest(selftest::SelfTestArgs),
@@ -162,11 +167,19 @@ struct WorkerArgs {
     #[arg(long = "fs", value_name = "FILESYSTEM", default_value = "tmpfs",
           value_parser = clap::builder::PossibleValuesParser::new(Filesystem::ALL.map(Filesystem::name)))]
     filesystem: String,
+    #[command(flatten)]
+    guest: guest::GuestArgs,
 }
 
 impl WorkerArgs {
+    /// How workers run, and where: with `--kernel` this reads the kernel and tries how it boots.
+    fn place(&self) -> Result<WorkerConfig, ExecError> {
+        self.guest.place(self.config())
+    }
+
     fn config(&self) -> WorkerConfig {
-        let root = rustix::process::geteuid().is_root();
+        // A guest is its own root's.
+        let root = self.guest.is_asked_for() || rustix::process::geteuid().is_root();
         let privilege = if root && !self.rootless { Privilege::Root } else { Privilege::Rootless };
         let named = targets::named(&self.target);
         let (target, claimed) = match &self.target_command {
@@ -211,7 +224,12 @@ impl WorkerArgs {
 /// What kind of cases to draw for these workers: mount options are the kernel's own, and what a name means is
 /// for Linux alone to say.
 fn profile(worker: &WorkerConfig) -> Profile {
-    let profile = Profile { reserved_names: worker.level == Level::Linux, ..Profile::new(worker.privilege) };
+    let release = match &worker.place {
+        Place::Guest(machine) => machine.release().to_owned(),
+        Place::Here => rustix::system::uname().release().to_string_lossy().into_owned(),
+    };
+    let usual = Profile::new(worker.privilege).on(worker.filesystem, kernel_version(&release));
+    let profile = Profile { reserved_names: worker.level == Level::Linux, ..usual };
     if worker.target == TargetSpec::Kernel { profile } else { profile.without_options() }
 }
 
@@ -249,6 +267,7 @@ pub fn main() -> ExitCode {
         Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Walkthrough(args) => walkthrough::walkthrough(&args),
         Command::Resolve(args) => resolve::resolve(&args),
+        Command::Vm(args) => vm::vm(&args),
         Command::SelfTest(args) => selftest::self_test(&args),
     };
     ExitCode::from(status)

@@ -84,7 +84,11 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
         Err(status) => return status,
     };
     let judging = Judging { fault: args.fault, expectations: expectations.as_deref() };
-    let mut executor = match Executor::start(args.worker.config()) {
+    let worker = match args.worker.place() {
+        Ok(worker) => worker,
+        Err(e) => return refuse(&e),
+    };
+    let mut executor = match Executor::start(worker.clone()) {
         Ok(executor) => executor,
         Err(e) => return refuse(&e),
     };
@@ -92,7 +96,7 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
     let mut mirror = if args.trace || args.fault.is_some() {
         None
     } else {
-        match start_mirror(&args.worker.config()) {
+        match start_mirror(&worker) {
             Ok(mirror) => mirror,
             Err(e) => return refuse(&e),
         }

@@ -9,6 +9,7 @@ use super::{CANNOT, DEFECT, HELD, INTERRUPTED, WorkerArgs, refuse};
 use super::{say, say_raw};
 use crate::campaign::{SelfTest, Settings, self_test as run_self_test};
 use crate::case::Case;
+use crate::exec::WorkerConfig;
 use crate::report;
 use crate::trace::{Filesystem, Privilege};
 
@@ -39,11 +40,16 @@ pub(super) struct SelfTestArgs {
 pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
     let stop = stop_flag();
     let seed = seed_or_time(args.seed);
-    let mut workers = vec![args.worker.config()];
+    let mut workers = match args.worker.place() {
+        Ok(worker) => vec![worker],
+        Err(e) => return refuse(&e),
+    };
     if workers[0].privilege == Privilege::Root {
         // A user namespace may mount tmpfs alone.
         let filesystem = Filesystem::Tmpfs.name().to_owned();
-        workers.push(WorkerArgs { rootless: true, filesystem, ..args.worker.clone() }.config());
+        let place = workers[0].place.clone();
+        let rootless = WorkerArgs { rootless: true, filesystem, ..args.worker.clone() }.config();
+        workers.push(WorkerConfig { place, ..rootless });
     }
     let settings: Vec<Settings> = workers
         .into_iter()

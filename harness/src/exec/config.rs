@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::vm::Machine;
 use crate::level::Level;
 use crate::trace::{Filesystem, Privilege};
 
 /// How a worker runs its cases.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkerConfig {
     /// With which rights.
     pub privilege: Privilege,
@@ -24,6 +25,19 @@ pub struct WorkerConfig {
     pub case_deadline: Duration,
     /// What is looked at without being asked.
     pub observe: ObservePolicy,
+    /// Where the worker runs. This is the executor's to know; the worker is not told.
+    #[serde(skip)]
+    pub place: Place,
+}
+
+/// Where workers run.
+#[derive(Clone, Debug, Default)]
+pub enum Place {
+    /// On this machine, in namespaces of their own.
+    #[default]
+    Here,
+    /// As the only program of a virtual machine.
+    Guest(Machine),
 }
 
 impl WorkerConfig {
@@ -37,6 +51,7 @@ impl WorkerConfig {
             step_deadline: Duration::from_secs(5),
             case_deadline: Duration::from_secs(30),
             observe: ObservePolicy::default(),
+            place: Place::Here,
         }
     }
 }

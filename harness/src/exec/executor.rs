@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -13,17 +13,25 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::MemfdFlags;
 
-use super::config::WorkerConfig;
+use super::config::{Place, WorkerConfig};
 use super::error::{Doing as _, ExecError, failure};
 use super::progress::{self, Doing};
 use super::protocol::{self, Reply, Request};
 use super::sys::{self, PAGE_SIZE, Shared};
+use super::vm::Machine;
+use super::vm::machine::{Ends, cannot_start};
 use super::worker::{WORKER_VAR, entry_was_called};
 use crate::case::Case;
 use crate::trace::{End, Environment, LowerDigest, Span, Trace};
 
 /// How long a worker may take to get ready.
-const START_DEADLINE: Duration = Duration::from_secs(20);
+fn start_deadline(place: &Place) -> Duration {
+    match place {
+        Place::Here => Duration::from_secs(20),
+        // It boots first, maybe in software and beside others.
+        Place::Guest(_) => Duration::from_secs(120),
+    }
+}
 
 /// How long a killed worker may take to be gone before it is abandoned.
 const GRACE: Duration = Duration::from_secs(5);
@@ -195,6 +203,30 @@ impl Drop for Executor {
     }
 }
 
+/// Starts this program again as a worker.
+fn spawn_here(socket: &OwnedFd, page: &OwnedFd, stderr: &File) -> Result<Child, ExecError> {
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .env(WORKER_VAR, format!("{},{}", socket.as_raw_fd(), page.as_raw_fd()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr.try_clone().doing("dup")?)
+        // Its own process group, so that ^C is the parent's to handle.
+        .process_group(0);
+    sys::inherit(&mut command, vec![socket.as_raw_fd(), page.as_raw_fd()], false);
+    command.spawn().map_err(|e| ExecError::Setup(format!("starting the worker: {e}")))
+}
+
+/// Boots a machine whose pid 1 is a worker.
+fn spawn_guest(machine: &Machine, socket: &OwnedFd, page: &OwnedFd, console: &File) -> Result<Child, ExecError> {
+    let (mut command, fds) = machine.command(&Ends { socket, page, console })?;
+    command.process_group(0);
+    // A guest whose kernel hangs does not notice that nobody is there any more. The thread that starts a
+    // worker is the one that uses it.
+    sys::inherit(&mut command, fds, true);
+    command.spawn().map_err(|e| cannot_start(&e))
+}
+
 impl Worker {
     fn start(config: &WorkerConfig) -> Result<(Worker, Environment), ExecError> {
         if !entry_was_called() {
@@ -206,21 +238,16 @@ impl Worker {
         let page = Shared::map(page_file.as_fd()).doing("mapping the page")?;
         let stderr =
             File::from(rustix::fs::memfd_create("ovlcheck-stderr", MemfdFlags::CLOEXEC).doing("memfd_create")?);
-        let mut command = Command::new("/proc/self/exe");
-        command
-            .env(WORKER_VAR, format!("{},{}", theirs.as_raw_fd(), page_file.as_raw_fd()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr.try_clone().doing("dup")?)
-            // Its own process group, so that ^C is the parent's to handle.
-            .process_group(0);
-        sys::inherit(&mut command, [theirs.as_raw_fd(), page_file.as_raw_fd()]);
-        let child = command.spawn().map_err(|e| ExecError::Setup(format!("starting the worker: {e}")))?;
+        let theirs = OwnedFd::from(theirs);
+        let child = match &config.place {
+            Place::Here => spawn_here(&theirs, &page_file, &stderr)?,
+            Place::Guest(machine) => spawn_guest(machine, &theirs, &page_file, &stderr)?,
+        };
         drop(theirs);
         socket.set_nonblocking(true).doing("making the socket non-blocking")?;
         let outbox = protocol::frame(&Request::Start(config.clone()))?;
         let mut worker = Worker { child, socket, page, stderr, outbox, sent: 0, inbox: Vec::new() };
-        match worker.hear(Instant::now() + START_DEADLINE) {
+        match worker.hear(Instant::now() + start_deadline(&config.place)) {
             Ok(Heard::Reply(Reply::Hello(Ok(environment)))) => Ok((worker, environment)),
             Ok(Heard::Reply(Reply::Hello(Err(e)))) => {
                 worker.end();

@@ -18,6 +18,7 @@
 //! | `run`, `observe` | the steps; the look at what they left |
 //! | [`examine`] | what this machine can do, and what to do about the rest |
 //! | `raw` | a directory of this machine, read as a layer |
+//! | [`vm`] | workers under another kernel |
 //! | `sys` | system calls, and all unsafe code |
 //!
 //! Nothing is left behind, whoever is killed. Mounts are detached or in a private namespace, and go
@@ -41,10 +42,11 @@ mod run;
 mod scratch;
 mod sys;
 mod target;
+pub mod vm;
 mod watchdog;
 mod worker;
 
-pub use config::{ObservePolicy, TargetSpec, WorkerConfig};
+pub use config::{ObservePolicy, Place, TargetSpec, WorkerConfig};
 pub use error::ExecError;
 pub use executor::Executor;
 pub use raw::read_tree;

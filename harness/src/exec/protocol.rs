@@ -2,8 +2,8 @@
 //!
 //! Every frame is written with one call where the socket takes it whole.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -70,7 +70,7 @@ pub(super) fn unframe<T: DeserializeOwned>(bytes: &[u8]) -> Result<Option<(T, us
 }
 
 /// Reads one message, waiting for it; `None` at the end of the stream.
-pub(super) fn receive<T: DeserializeOwned>(socket: &mut &UnixStream) -> io::Result<Option<T>> {
+pub(super) fn receive<T: DeserializeOwned>(socket: &mut &File) -> io::Result<Option<T>> {
     let mut head = [0; 4];
     if let Err(e) = socket.read_exact(&mut head) {
         return if e.kind() == io::ErrorKind::UnexpectedEof { Ok(None) } else { Err(e) };
@@ -81,7 +81,7 @@ pub(super) fn receive<T: DeserializeOwned>(socket: &mut &UnixStream) -> io::Resu
 }
 
 /// Sends one message.
-pub(super) fn send<T: Serialize>(socket: &mut &UnixStream, message: &T) -> io::Result<()> {
+pub(super) fn send<T: Serialize>(socket: &mut &File, message: &T) -> io::Result<()> {
     let bytes = frame(message).map_err(io::Error::other)?;
     socket.write_all(&bytes)
 }

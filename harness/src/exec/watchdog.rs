@@ -3,7 +3,7 @@
 //! It looks at the shared page now and then. If the same step is still there after the deadline, it
 //! sends what the case has so far and ends the process: the step itself cannot be interrupted.
 
-use std::os::unix::net::UnixStream;
+use std::fs::File;
 use std::sync::{Arc, Mutex, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ pub(super) fn start(
     page: Arc<Shared>,
     deadline: Duration,
     unfinished: Unfinished,
-    socket: UnixStream,
+    socket: File,
 ) -> Result<(), ExecError> {
     let watch = move || {
         let mut last = progress::word(&page);
@@ -55,7 +55,7 @@ pub(super) fn start(
     thread::Builder::new().name("watchdog".into()).spawn(watch).doing("starting a thread").map(drop)
 }
 
-fn give_up(doing: Doing, deadline: Duration, trace: Option<Trace>, socket: &UnixStream) -> ! {
+fn give_up(doing: Doing, deadline: Duration, trace: Option<Trace>, socket: &File) -> ! {
     let failed = |what: &str| Err(ExecError::Setup(format!("{what} took more than {} ms", deadline.as_millis())));
     let result = match (doing, trace) {
         (Doing::Step(step), Some(trace)) => Ok(Box::new(Trace { end: End::Hung { step }, ..trace })),

@@ -6,9 +6,8 @@
 //! The *inner process* is pid 1 of its namespace and has PR_SET_PDEATHSIG on the stub, so the
 //! kernel ends it, and with it everything it started.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -27,11 +26,15 @@ use super::run::Runner;
 use super::scratch::{self, Source};
 use super::sys::{self, Forked, Shared};
 use super::target;
+use super::vm;
 use super::watchdog;
 use crate::trace::{Environment, Privilege};
 
 /// Names the descriptors of socket and page; a process that has it is a worker.
 pub(super) const WORKER_VAR: &str = "OVLCHECK_WORKER";
+
+/// Its value in a guest, where the worker is pid 1 and finds its ends among the devices.
+pub(super) const GUEST: &str = "guest";
 
 /// Exit status of a worker that cannot even talk to its parent.
 const MUTE: i32 = 4;
@@ -46,9 +49,12 @@ static CALLED: AtomicBool = AtomicBool::new(false);
 pub fn worker_entry() {
     CALLED.store(true, Ordering::Relaxed);
     let Some(fds) = std::env::var_os(WORKER_VAR) else { return };
+    if fds == GUEST && std::process::id() == 1 {
+        vm::become_worker(stub);
+    }
     let fds = fds.to_str().and_then(|s| s.split_once(',')).and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     let status = match fds {
-        Some((socket, page)) => match stub(socket, page) {
+        Some((socket, page)) => match adopt(socket, page).and_then(|(socket, page)| stub(socket, page)) {
             Ok(status) => status,
             Err(e) => {
                 eprintln!("{e}");
@@ -68,9 +74,14 @@ pub(super) fn entry_was_called() -> bool {
     CALLED.load(Ordering::Relaxed)
 }
 
-fn stub(socket: RawFd, page: RawFd) -> Result<i32, ExecError> {
-    let socket = UnixStream::from(sys::adopt(socket).doing("taking over the socket")?);
+fn adopt(socket: RawFd, page: RawFd) -> Result<(File, Shared), ExecError> {
+    let socket = File::from(sys::adopt(socket).doing("taking over the socket")?);
     let page = Shared::map(sys::adopt(page).doing("taking over the page")?.as_fd()).doing("mapping the page")?;
+    Ok((socket, page))
+}
+
+/// The outer process, with one end of the connection to the parent: a socket, or in a guest its port.
+fn stub(socket: File, page: Shared) -> Result<i32, ExecError> {
     let Some(Request::Start(config)) = protocol::receive(&mut &socket).doing("reading the first message")? else {
         return Ok(0);
     };
@@ -99,7 +110,7 @@ fn stub(socket: RawFd, page: RawFd) -> Result<i32, ExecError> {
 }
 
 /// Waits for the end of the inner process or of the parent.
-fn watch(socket: &UnixStream, page: &Shared, child: i32) -> Result<i32, ExecError> {
+fn watch(socket: &File, page: &Shared, child: i32) -> Result<i32, ExecError> {
     let pid = Pid::from_raw(child).ok_or_else(|| ExecError::Internal("fork gave 0 twice".into()))?;
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing("pidfd_open")?;
     loop {
@@ -122,7 +133,7 @@ fn watch(socket: &UnixStream, page: &Shared, child: i32) -> Result<i32, ExecErro
 }
 
 /// The inner process: says hello, then runs case after case.
-fn inner(config: &WorkerConfig, facts: Environment, socket: &UnixStream, page: Shared) -> Result<(), ExecError> {
+fn inner(config: &WorkerConfig, facts: Environment, socket: &File, page: Shared) -> Result<(), ExecError> {
     let mut runner = match prepare(config, facts, socket, page) {
         Ok(runner) => runner,
         Err(e) => return protocol::send(&mut &*socket, &Reply::Hello(Err(e))).doing("answering"),
@@ -140,12 +151,7 @@ fn inner(config: &WorkerConfig, facts: Environment, socket: &UnixStream, page: S
     Ok(())
 }
 
-fn prepare(
-    config: &WorkerConfig,
-    environment: Environment,
-    socket: &UnixStream,
-    page: Shared,
-) -> Result<Runner, ExecError> {
+fn prepare(config: &WorkerConfig, environment: Environment, socket: &File, page: Shared) -> Result<Runner, ExecError> {
     sys::raise_file_limit().doing("raising the limit of open files")?;
     sys::block_child_signal().doing("blocking SIGCHLD")?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::trace::Privilege;
+use crate::trace::{Filesystem, Privilege};
 
 /// What kind of cases to draw.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,11 @@ impl Profile {
             marks: true,
             reserved_names: true,
         }
+    }
+
+    /// The same for a filesystem in a kernel of this version: on tmpfs user.* xattrs came with 6.6.
+    pub fn on(self, filesystem: Filesystem, kernel: (u32, u32)) -> Profile {
+        Profile { user_xattrs: filesystem != Filesystem::Tmpfs || kernel >= (6, 6), ..self }
     }
 
     /// The same without mount options, for targets that may not take them.

@@ -39,6 +39,9 @@ impl Model {
     }
 
     pub(super) fn fchmodat(&mut self, path: &[u8], mode: u32, flags: AtFlags) -> Result<(), Errno> {
+        if self.context.kernel < (6, 6) {
+            return Err(Errno::ENOSYS);
+        }
         self.knows_flags(flags, libc::AT_SYMLINK_NOFOLLOW)?;
         let id = self.walk_at(path, flags)?;
         if self.kind_of(id) == Some(Kind::Symlink) {

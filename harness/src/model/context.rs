@@ -1,7 +1,7 @@
 //! What the model is told of the world: privilege, kernel, traits of filesystems.
 
 use super::traits::Traits;
-use crate::trace::{Environment, Filesystem, Privilege};
+use crate::trace::{Environment, Filesystem, Privilege, kernel_version};
 
 /// What is under test: an overlay or a plain directory (the same pipeline without layers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,7 @@ impl Context {
     /// The context of a trace.
     pub fn of(environment: &Environment) -> Context {
         let view = if environment.target == "plain" { View::Plain } else { View::Overlay };
-        let mut numbers = environment.kernel.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-        let kernel = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        let kernel = kernel_version(&environment.kernel);
         let setting = |name: &str| {
             let found = environment.sysctl.iter().find(|(n, _)| n == name);
             found.and_then(|(_, value)| value.parse::<u8>().ok()).unwrap_or(0)

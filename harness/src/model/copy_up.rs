@@ -241,11 +241,14 @@ impl Model {
         self.cache.node_mut(node_id).upper_data = true;
     }
 
-    /// Copying up into a directory that was removed (FIL-11). What is built in the work directory
-    /// stays there until the next mount.
+    /// Copying up into a directory that was removed (FIL-11). Before 6.19 what is built in the work directory
+    /// stays there until the next mount; since then `ovl_copy_up_workdir` cleans it up.
     fn removed_directory(&mut self, kind: Kind, lower: Ino) -> Errno {
         if kind == Kind::File {
             return self.refuse(Clause::FilRemovedDir, Errno::ENOENT);
+        }
+        if self.context.kernel >= (6, 19) {
+            return self.refuse(Clause::FilRemovedDir, Errno::EIO);
         }
         let body = if kind == Kind::Dir { Body::dir() } else { self.disk[lower].body.clone() };
         let work = self.work;
@@ -281,8 +284,9 @@ impl Model {
     pub(super) fn copy_xattrs(&mut self, from: Ino, to: Ino) {
         let xattrs = self.disk[from].xattrs.clone();
         for (name, value) in xattrs {
-            // Escaped names are ordinary data of an overlay above this one (CUP-11).
-            let private = name.first() == Some(&b'@') && !name.starts_with(b"@overlay.");
+            // Escaped names are ordinary data of an overlay above this one (CUP-11), since there are any (6.7).
+            let escaped = name.starts_with(b"@overlay.") && self.context.kernel >= (6, 7);
+            let private = name.first() == Some(&b'@') && !escaped;
             let copied =
                 if private { !self.rules.holds(Clause::CupPrivate) } else { self.rules.holds(Clause::CupXattrs) };
             if copied {

@@ -118,6 +118,10 @@ impl Model {
 
     /// A link to what a descriptor is of (AT_EMPTY_PATH).
     pub(super) fn flink(&mut self, slot: Slot, new: &[u8]) -> Result<(), Errno> {
+        // Before 6.10 the capability was asked for before anything else (`do_linkat`).
+        if self.context.kernel < (6, 10) && !self.actor.is_capable() {
+            return Err(self.refuse(Clause::VfsLinkEmpty, Errno::ENOENT));
+        }
         let old = self.place(slot)?.dentry;
         // Every change of ids or capabilities makes new credentials, so nobody else has those it was opened with.
         if !self.actor.is_capable() {
@@ -228,7 +232,8 @@ impl Model {
                 self.disk.set_xattr(&mut self.rules, ino, "@opaque", XattrValue::known("y"));
             }
             if is_dir && self.cache.at(dir).is_some_and(Node::is_merge) {
-                let opaque = match self.options.forbids_offline_changes() {
+                // Before 5.14 every new directory became opaque there.
+                let opaque = match self.options.forbids_offline_changes() || self.context.kernel < (5, 14) {
                     true => self.rules.holds(Clause::CreFeatureOpaque),
                     false => !self.rules.holds(Clause::CreNoOpaque),
                 };

@@ -460,13 +460,19 @@ impl Disk {
         if !self.traits.dates_same_xattr && self[ino].xattr(name) == Some(&value) {
             return;
         }
-        self.date_ctime(rules, ino);
+        self.date_xattr(rules, ino);
         self.inodes[ino as usize].xattrs.insert(name.into(), value);
+    }
+
+    fn date_xattr(&mut self, rules: &mut Rules, ino: Ino) {
+        if self.traits.xattr_dates {
+            self.date_ctime(rules, ino);
+        }
     }
 
     /// Removes an xattr.
     pub fn remove_xattr(&mut self, rules: &mut Rules, ino: Ino, name: &str) {
-        self.date_ctime(rules, ino);
+        self.date_xattr(rules, ino);
         self.inodes[ino as usize].xattrs.remove(&Bytes::from(name));
     }
 

@@ -23,6 +23,15 @@ impl Model {
             _ => false,
         };
         if !legal {
+            // Before 6.12 those that shift were refused in their own way.
+            let shifts = libc::FALLOC_FL_COLLAPSE_RANGE | libc::FALLOC_FL_INSERT_RANGE;
+            let punches = libc::FALLOC_FL_PUNCH_HOLE;
+            let zeroes = punches | libc::FALLOC_FL_ZERO_RANGE;
+            let older = self.context.kernel < (6, 12) && mode.operation() & shifts != 0;
+            let first = mode.operation() & zeroes == zeroes || mode.operation() & punches != 0 && !keeps;
+            if older && !first {
+                return Err(self.refuse(Clause::FalMode, Errno::EINVAL));
+            }
             return Err(self.refuse(Clause::FalMode, Errno::EOPNOTSUPP));
         }
         if !file.flags.writes() {

@@ -119,35 +119,39 @@ impl Model {
         self.list_dentry(id)
     }
 
-    /// The directory at a clean path below one of the disk, as `openat2` with `O_DIRECTORY` and
+    /// The directory at a clean path below one of the disk, as `openat2` with `O_DIRECTORY`, `O_NOFOLLOW` and
     /// `RESOLVE_NO_SYMLINKS` finds it.
     pub(crate) fn disk_dir_at(&self, root: Ino, path: &[u8]) -> Result<Ino, Errno> {
-        let ino = self.disk_at(root, path)?;
-        match self.disk[ino].body.kind() {
-            Kind::Dir => Ok(ino),
-            Kind::Symlink => Err(Errno::ELOOP),
-            _ => Err(Errno::ENOTDIR),
-        }
-    }
-
-    /// The inode at a clean path below a directory of the disk, as `openat2` with
-    /// `RESOLVE_NO_SYMLINKS` finds it.
-    pub(crate) fn disk_at(&self, root: Ino, path: &[u8]) -> Result<Ino, Errno> {
         if path.len() >= 4096 {
             return Err(Errno::ENAMETOOLONG);
         }
         let mut at = root;
-        for name in path.split(|&b| b == b'/').filter(|n| !n.is_empty()) {
+        let mut names = path.split(|&b| b == b'/').filter(|n| !n.is_empty()).peekable();
+        while let Some(name) = names.next() {
+            at = self.disk_child(at, name)?;
             match self.disk[at].body.kind() {
                 Kind::Dir => {}
-                Kind::Symlink => return Err(Errno::ELOOP),
+                Kind::Symlink if names.peek().is_some() => return Err(Errno::ELOOP),
                 _ => return Err(Errno::ENOTDIR),
             }
-            if name.len() > NAME_MAX {
-                return Err(Errno::ENAMETOOLONG);
-            }
-            at = self.disk.child(at, name).ok_or(Errno::ENOENT)?;
         }
         Ok(at)
+    }
+
+    /// The inode at a clean path below a directory of the disk: a name in what [`Model::disk_dir_at`] finds.
+    pub(crate) fn disk_at(&self, root: Ino, path: &[u8]) -> Result<Ino, Errno> {
+        let parent = path.iter().rposition(|&b| b == b'/').unwrap_or(0);
+        let dir = self.disk_dir_at(root, &path[..parent])?;
+        match path[parent..].strip_prefix(b"/").unwrap_or(&path[parent..]) {
+            b"" => Ok(dir),
+            name => self.disk_child(dir, name),
+        }
+    }
+
+    fn disk_child(&self, dir: Ino, name: &[u8]) -> Result<Ino, Errno> {
+        if name.len() > NAME_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        self.disk.child(dir, name).ok_or(Errno::ENOENT)
     }
 }

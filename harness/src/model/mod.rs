@@ -160,7 +160,7 @@ impl Model {
         rules.begin_step();
         disk.now = Stamp::In(Spans::MOUNTED);
         let effective = match context.view {
-            View::Overlay => Options::effective(&case.options, context.privilege, &mut rules),
+            View::Overlay => Options::effective(&case.options, &context, &mut rules),
             View::Plain => Ok(Options::default()),
         };
         let mut model = Model {

@@ -148,9 +148,9 @@ impl Model {
         (marked && self.rules.holds(Clause::MntIncompat)).then_some(Errno::EINVAL)
     }
 
-    /// `ovl_init_uuid_xattr` (since 6.7).
+    /// `ovl_init_uuid_xattr` (since 6.6).
     fn init_uuid(&mut self) {
-        if self.context.kernel < (6, 7) || self.options.uuid == Uuid::Null && self.rules.holds(Clause::MntUuidNull) {
+        if self.context.kernel < (6, 6) || self.options.uuid == Uuid::Null && self.rules.holds(Clause::MntUuidNull) {
             return;
         }
         let root = &self.disk[self.upper];

@@ -1,6 +1,7 @@
 //! Mount options: what a case asks for, and what the kernel makes of it (`ovl_fs_params_verify`).
 
 use super::clause::{Clause, Rules};
+use super::context::Context;
 use crate::errno::Errno;
 use crate::trace::Privilege;
 
@@ -72,9 +73,13 @@ impl Options {
     ///
     /// # Errors
     /// The errno that the mount gives.
-    pub fn effective(asked: &[String], privilege: Privilege, rules: &mut Rules) -> Result<Options, Errno> {
+    pub fn effective(asked: &[String], context: &Context, rules: &mut Rules) -> Result<Options, Errno> {
         let last =
             |name: &str| asked.iter().rev().find_map(|o| o.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')));
+        // uuid= had two values until 6.6 gave it a meaning beyond file handles.
+        if context.kernel < (6, 6) && matches!(last("uuid"), Some("null" | "auto")) {
+            return Err(Errno::EINVAL);
+        }
         let on = |name: &str| last(name).map(|value| value == "on");
         let redirect = last("redirect_dir").map(|value| match value {
             "on" => Redirect::On,
@@ -97,7 +102,7 @@ impl Options {
         if options.metacopy && redirect.is_some_and(|r| r != Redirect::On) && rules.holds(Clause::MntMetacopyRedirect) {
             return Err(Errno::EINVAL);
         }
-        if privilege == Privilege::Rootless {
+        if context.privilege == Privilege::Rootless {
             let follows = redirect.is_some_and(|r| r != Redirect::NoFollow);
             if (follows || options.metacopy) && rules.holds(Clause::MntUserxattr) {
                 return Err(Errno::EINVAL);

@@ -84,6 +84,10 @@ pub struct Traits {
     /// An open directory may begin anew when the entry at its position is gone and no older one is left
     /// (tmpfs: `offset_dir_lookup`).
     pub starts_over: bool,
+    /// A change of xattrs dates (`shmem_xattr_handler_set`; on tmpfs since 6.0).
+    pub xattr_dates: bool,
+    /// It takes user.* xattrs (on tmpfs since 6.6).
+    pub user_xattrs: bool,
     /// Names of trusted.* are listed for the administrator alone (`btrfs_listxattr` asks nobody).
     pub hides_trusted: bool,
 }
@@ -112,13 +116,17 @@ impl Traits {
             ends_far: false,
             lists_dots_first: true,
             lists_as_opened: false,
-            starts_over: true,
+            starts_over: kernel >= (6, 6),
+            xattr_dates: kernel >= (6, 0),
+            user_xattrs: kernel >= (6, 6),
             hides_trusted: true,
         };
         match filesystem {
             Filesystem::Tmpfs => tmpfs,
             Filesystem::Ext4 => Traits {
                 starts_over: false,
+                xattr_dates: true,
+                user_xattrs: true,
                 lists_dots_first: false,
                 fallocate: Fallocate { zeroes: true, shifts: true },
                 seeks_by_cache: true,
@@ -132,6 +140,8 @@ impl Traits {
             },
             Filesystem::Xfs => Traits {
                 starts_over: false,
+                xattr_dates: true,
+                user_xattrs: true,
                 fallocate: Fallocate { zeroes: true, shifts: true },
                 seeks_by_cache: true,
                 magic: 0x5846_5342,
@@ -147,6 +157,8 @@ impl Traits {
             },
             Filesystem::Btrfs => Traits {
                 starts_over: false,
+                xattr_dates: true,
+                user_xattrs: true,
                 fallocate: Fallocate { zeroes: true, shifts: false },
                 punching_dates_holes: false,
                 seeks_by_cache: true,
@@ -168,6 +180,6 @@ impl Traits {
 
 impl Default for Traits {
     fn default() -> Self {
-        Traits::of(Filesystem::Tmpfs, (0, 0))
+        Traits::of(Filesystem::Tmpfs, (6, 12))
     }
 }

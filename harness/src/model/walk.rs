@@ -29,6 +29,16 @@ pub(super) enum Last {
     Root,
 }
 
+/// Where in the whole path a symlink stands: the kernel protects only those at its end
+/// (`pick_link`, WALK_TRAILING).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Something of the path comes after it.
+    Middle,
+    /// What it points to is what the path names.
+    End,
+}
+
 /// A walk under way: it counts the symlinks it followed.
 #[derive(Default)]
 pub(super) struct Walk {
@@ -104,8 +114,8 @@ impl Model {
         }
         if let Some(target) = self.symlink_target(id) {
             if self.rules.holds(Clause::VfsFollow) {
-                self.count_link(walk, id)?;
-                id = self.resolve(walk, dir, &target, true)?;
+                self.count_link(walk, id, Place::Middle)?;
+                id = self.resolve(walk, dir, &target, true, Place::Middle)?;
             }
         }
         if !self.is_dir(id) {
@@ -114,12 +124,12 @@ impl Model {
         Ok(id)
     }
 
-    fn count_link(&mut self, walk: &mut Walk, link: DentryId) -> Result<(), Errno> {
+    fn count_link(&mut self, walk: &mut Walk, link: DentryId, place: Place) -> Result<(), Errno> {
         walk.links += 1;
         if walk.links > MAX_LINKS {
             return Err(self.refuse(Clause::VfsLoop, Errno::ELOOP));
         }
-        self.may_follow(link)
+        if place == Place::End { self.may_follow(link) } else { Ok(()) }
     }
 
     /// The target of a symlink, `None` for anything else.
@@ -131,7 +141,14 @@ impl Model {
     }
 
     /// Resolves a path that starts in `start` to something that is there.
-    fn resolve(&mut self, walk: &mut Walk, start: DentryId, path: &[u8], mut follow: bool) -> Result<DentryId, Errno> {
+    fn resolve(
+        &mut self,
+        walk: &mut Walk,
+        start: DentryId,
+        path: &[u8],
+        mut follow: bool,
+        place: Place,
+    ) -> Result<DentryId, Errno> {
         let mut dir = start;
         let mut path = path.to_vec();
         let mut need_dir = false;
@@ -151,7 +168,7 @@ impl Model {
                     }
                     if let Some(target) = self.symlink_target(id) {
                         if follow && self.rules.holds(Clause::VfsFollowLast) {
-                            self.count_link(walk, id)?;
+                            self.count_link(walk, id, place)?;
                             dir = parent;
                             path = target.0;
                             continue;
@@ -170,7 +187,7 @@ impl Model {
     /// Resolves a path to something that is there (`user_path_at`).
     pub(super) fn walk(&mut self, path: &[u8], follow: bool) -> Result<DentryId, Errno> {
         self.take_path(path)?;
-        self.resolve(&mut Walk::default(), self.cwd, path, follow)
+        self.resolve(&mut Walk::default(), self.cwd, path, follow, Place::End)
     }
 
     /// Makes a directory the one that relative paths start from.
@@ -220,7 +237,7 @@ impl Model {
         link: DentryId,
         target: &Bytes,
     ) -> Result<(DentryId, Last), Errno> {
-        self.count_link(walk, link)?;
+        self.count_link(walk, link, Place::End)?;
         self.walk_from(walk, dir, target.as_slice())
     }
 

@@ -46,6 +46,21 @@ impl Model {
         }
     }
 
+    /// What a call is about, and the name it gives. Since 6.13 the name is looked at before anything else; in 6.12
+    /// so do those that change something, with a path.
+    fn on_and_name(&mut self, on: &On, name: &[u8], writes: bool) -> Result<(DentryId, Name), Errno> {
+        let name_first = match on {
+            On::Path(_) | On::Link(_) if writes => self.context.kernel >= (6, 12),
+            _ => self.context.kernel >= (6, 13),
+        };
+        if name_first {
+            let name = self.xattr_name(name)?;
+            return Ok((self.on(on)?, name));
+        }
+        let id = self.on(on)?;
+        Ok((id, self.xattr_name(name)?))
+    }
+
     /// Checks a name's length and tells private names (XAT-01).
     fn xattr_name(&mut self, name: &[u8]) -> Result<Name, Errno> {
         let full = self.full_name(name);
@@ -107,6 +122,10 @@ impl Model {
                 if rest.is_empty() {
                     return Err(Errno::EINVAL);
                 }
+                // Before 6.7 there were no escapes, and private names nobody's (ovl_own_xattr_set).
+                if self.context.kernel < (6, 7) {
+                    return Err(Errno::EOPNOTSUPP);
+                }
                 let escaped = [b"overlay.", &rest[..]].concat();
                 if self.prefix().len() + escaped.len() > NAME_MAX {
                     return Err(self.refuse(Clause::XatEscapeLong, Errno::EOPNOTSUPP));
@@ -121,17 +140,10 @@ impl Model {
     /// What the real filesystem says of a name that it cannot hold.
     fn real_refusal(&mut self, name: &Name) -> Option<Errno> {
         match self.space(name) {
+            (Space::User, _) if !self.disk.traits.user_xattrs => Some(Errno::EOPNOTSUPP),
             (Space::Unknown, _) => Some(self.refuse(Clause::XatUnknown, Errno::EOPNOTSUPP)),
             (_, false) => Some(Errno::EINVAL),
             _ => None,
-        }
-    }
-
-    /// Before 6.13 a descriptor is looked at before the name, since then after it as a path is.
-    fn descriptor_first(&mut self, on: &On) -> Result<(), Errno> {
-        match on {
-            On::Slot(slot) if self.context.kernel < (6, 13) => self.file(*slot).map(drop),
-            _ => Ok(()),
         }
     }
 
@@ -145,9 +157,7 @@ impl Model {
     }
 
     pub(super) fn set_xattr(&mut self, on: &On, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<(), Errno> {
-        self.descriptor_first(on)?;
-        let name = self.xattr_name(name)?;
-        let id = self.on(on)?;
+        let (id, name) = self.on_and_name(on, name, true)?;
         self.may_xattr(id, &name, true)?;
         let stored = self.stored_name(&name)?;
         // An upper in the index alone will do: the name is not linked to it for this.
@@ -199,9 +209,7 @@ impl Model {
     }
 
     pub(super) fn remove_xattr(&mut self, on: &On, name: &[u8]) -> Result<(), Errno> {
-        self.descriptor_first(on)?;
-        let name = self.xattr_name(name)?;
-        let id = self.on(on)?;
+        let (id, name) = self.on_and_name(on, name, true)?;
         self.may_xattr(id, &name, true)?;
         let stored = self.stored_name(&name)?;
         let Some(node) = self.cache.at(id) else { return Err(Errno::ENOENT) };
@@ -234,9 +242,7 @@ impl Model {
 
     /// The value, or its length when `size` is 0.
     pub(super) fn get_xattr(&mut self, on: &On, name: &[u8], size: u32) -> Result<Vec<u8>, Errno> {
-        self.descriptor_first(on)?;
-        let name = self.xattr_name(name)?;
-        let id = self.on(on)?;
+        let (id, name) = self.on_and_name(on, name, false)?;
         self.may_xattr(id, &name, false)?;
         let stored = self.stored_name(&name)?;
         if let Some(errno) = self.real_refusal(&name) {
@@ -278,13 +284,13 @@ impl Model {
                 None => names.push(name),
                 Some(_) if plain => names.push(name),
                 Some(rest) => match rest.strip_prefix(b"overlay.") {
-                    Some(rest) => {
+                    Some(rest) if self.context.kernel >= (6, 7) => {
                         if self.rules.holds(Clause::XatUnescape) {
                             names.push(Bytes([b"@", rest].concat()));
                         }
                     }
-                    None if !self.rules.holds(Clause::XatHidden) => names.push(name),
-                    None => {}
+                    _ if !self.rules.holds(Clause::XatHidden) => names.push(name),
+                    _ => {}
                 },
             }
         }

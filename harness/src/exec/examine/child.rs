@@ -13,7 +13,7 @@ use crate::exec::error::{Doing, ExecError};
 use crate::exec::sys::{self, Forked};
 
 /// How long one trial may take.
-const DEADLINE: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Runs `trial` in a child process and returns what it returns. The process must have one thread.
 pub(super) fn in_child<T: Serialize + DeserializeOwned>(trial: impl FnOnce() -> T) -> Result<T, ExecError> {

@@ -26,7 +26,8 @@ use libc::{c_int, c_long, c_uint};
 pub use loops::{loop_configure, loop_free};
 pub use process::{
     Forked, adopt, become_ids, become_root, block_child_signal, capabilities_in_effect, die_with_parent, drop_ids,
-    exit_now, fork, inherit, kill_all_others, raise_file_limit, set_dumpable, unshare, wait_child, wait_child_signal,
+    duplicate_to, exit_now, fork, inherit, kill_all_others, load_module, power_off, raise_file_limit, set_dumpable,
+    unshare, wait_child, wait_child_signal,
 };
 pub use shared::{PAGE_SIZE, Shared};
 
@@ -441,11 +442,12 @@ pub fn chroot_here() -> Result<(), Errno> {
     checked(unsafe { libc::syscall(libc::SYS_chroot, c".".as_ptr()) }).map(drop)
 }
 
-/// openat2(2) of a directory as a place (`O_PATH`), beneath `dir` and through no symlink.
+/// openat2(2) of a directory as a place (`O_PATH`), beneath `dir` and through no symlink. One at the end is
+/// not followed, so `fs.protected_symlinks` has no say in it.
 pub fn open_beneath(dir: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, Errno> {
     // SAFETY: all zeroes is a valid struct open_how.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-    how.flags = (libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC) as u64;
+    how.flags = (libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC) as u64;
     how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS;
     let size = size_of::<libc::open_how>();
     // SAFETY: the path is NUL-terminated, `how` is live and its size is given.

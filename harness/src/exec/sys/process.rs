@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
@@ -162,16 +162,44 @@ pub fn adopt(fd: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Lets the program that `command` starts inherit these descriptors, under their numbers.
-pub fn inherit(command: &mut Command, fds: [RawFd; 2]) {
+/// Lets the program that `command` starts inherit these descriptors, under their numbers. With
+/// `bound`, the kernel kills it when the thread that starts it ends.
+pub fn inherit(command: &mut Command, fds: Vec<RawFd>, bound: bool) {
     let keep = move || {
-        for fd in fds {
+        for &fd in &fds {
             // SAFETY: takes numbers only; async-signal-safe.
             checked(c_long::from(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }))
                 .map_err(|e| io::Error::from_raw_os_error(e.0))?;
         }
+        if bound {
+            die_with_parent().map_err(|e| io::Error::from_raw_os_error(e.0))?;
+        }
         Ok(())
     };
-    // SAFETY: the closure only calls fcntl and allocates nothing.
+    // SAFETY: the closure only calls fcntl and prctl and allocates nothing.
     unsafe { command.pre_exec(keep) };
+}
+
+/// dup2(2): makes `to` another name of what `from` is.
+pub fn duplicate_to(from: BorrowedFd<'_>, to: RawFd) -> Result<(), Errno> {
+    // SAFETY: takes numbers only; called for the standard descriptors, which nobody owns.
+    checked(c_long::from(unsafe { libc::dup2(from.as_raw_fd(), to) })).map(drop)
+}
+
+/// finit_module(2), without parameters. One that is loaded already is no error.
+pub fn load_module(file: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: the parameters are an empty string.
+    match checked(unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) }) {
+        Err(Errno::EEXIST) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Turns the machine off. Only for pid 1 of a guest: anyone else just exits.
+pub fn power_off() -> ! {
+    if std::process::id() == 1 {
+        // SAFETY: takes numbers only.
+        unsafe { libc::reboot(libc::RB_POWER_OFF) };
+    }
+    exit_now(1)
 }

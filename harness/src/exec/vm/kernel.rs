@@ -1,0 +1,259 @@
+//! A kernel to boot, found in what people have of one.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::modules::{self, NEEDED};
+use crate::exec::error::ExecError;
+
+/// The x86 boot protocol's mark, at 0x202 of an image that a boot loader takes.
+const BOOT_MARK: &[u8] = b"HdrS";
+
+/// What a guest boots: an image, and the modules it needs in the order they load.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// What people call it: the name of the file or directory it was found in.
+    pub name: String,
+    pub(super) image: Vec<u8>,
+    pub(super) modules: Vec<(String, Vec<u8>)>,
+}
+
+/// Where something of a kernel is.
+enum Found {
+    File(PathBuf),
+    Packed(Vec<u8>),
+}
+
+impl Kernel {
+    /// Finds a kernel in these places, each a file or directory:
+    ///
+    /// - an image (`vmlinuz`, `bzImage`), with the directory of its modules as another place;
+    /// - a Debian package (`.deb`), or two where image and modules are in packages of their own;
+    /// - a directory that holds them somewhere below: an unpacked package, a build tree.
+    ///
+    /// `replacements` are module files that take the place of those of the same name.
+    ///
+    /// # Errors
+    /// When there is no image, or something cannot be read.
+    pub fn find(places: &[PathBuf], replacements: &[PathBuf]) -> Result<Kernel, ExecError> {
+        let mut image = None;
+        let mut found: BTreeMap<String, Found> = BTreeMap::new();
+        for place in places {
+            let unreadable = |e: std::io::Error| {
+                ExecError::unsupported(
+                    format!("{}: {e}", place.display()),
+                    "name a kernel image, a directory or a .deb package",
+                )
+            };
+            if fs::metadata(place).map_err(unreadable)?.is_dir() {
+                search(place, &mut image, &mut found);
+            } else if place.extension().is_some_and(|e| e == "deb") {
+                unpack(place, &mut image, &mut found)?;
+            } else {
+                image = Some(fs::read(place).map_err(unreadable)?);
+            }
+        }
+        let names: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+        let name =
+            places.first().and_then(|p| p.file_name()).map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let Some(image) = image else {
+            return Err(ExecError::unsupported(
+                format!("no kernel image in {}", names.join(", ")),
+                "name a bzImage or vmlinuz, or the package or build tree that holds one",
+            ));
+        };
+        if image.get(0x202..0x206) != Some(BOOT_MARK) {
+            return Err(ExecError::unsupported(
+                format!("{} is no kernel image for x86", names.join(", ")),
+                "name a bzImage or vmlinuz (not the ELF file vmlinux)",
+            ));
+        }
+        for path in replacements {
+            let Some(module) = path.to_str().and_then(modules::name_of) else {
+                return Err(ExecError::unsupported(format!("{} is no module", path.display()), "name a .ko file"));
+            };
+            found.insert(module, Found::File(path.clone()));
+        }
+        let read = |name: &str| match found.get(name) {
+            None => Ok(None),
+            Some(Found::Packed(data)) => decompress(data.clone(), name).map(Some),
+            Some(Found::File(path)) => fs::read(path)
+                .map_err(|e| {
+                    ExecError::unsupported(format!("{}: {e}", path.display()), "name a module that can be read")
+                })
+                .and_then(|data| decompress(data, name))
+                .map(Some),
+        };
+        let modules = modules::in_order(&NEEDED, read)?;
+        Ok(Kernel { name, image, modules })
+    }
+}
+
+impl Kernel {
+    /// The release that the image names itself (`kernel_version` of the boot protocol).
+    pub fn release(&self) -> String {
+        let at = self.image.get(0x20e..0x210).map_or(0, |b| usize::from(b[0]) | usize::from(b[1]) << 8);
+        let text = self.image.get(at + 0x200..).unwrap_or_default();
+        let end = text.iter().position(|&b| b == b' ' || b == 0).unwrap_or(0);
+        String::from_utf8_lossy(&text[..end]).into_owned()
+    }
+}
+
+/// Whether a file of this name is a kernel image, as distributions and build trees name them.
+fn is_image(name: &str) -> bool {
+    name.starts_with("vmlinuz") || name == "bzImage"
+}
+
+/// Looks for an image and modules below a directory.
+fn search(root: &Path, image: &mut Option<Vec<u8>>, found: &mut BTreeMap<String, Found>) {
+    let mut entries: Vec<PathBuf> = Vec::new();
+    let mut dirs = vec![root.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => dirs.push(entry.path()),
+                Ok(kind) if kind.is_file() => entries.push(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    entries.sort();
+    for path in entries {
+        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        if is_image(name) {
+            if let Ok(data) = fs::read(&path) {
+                image.get_or_insert(data);
+            }
+        } else if let Some(module) = modules::name_of(name) {
+            found.insert(module, Found::File(path));
+        }
+    }
+}
+
+/// Reads image and modules out of a Debian package: an `ar` archive with a tar archive in it.
+fn unpack(package: &Path, image: &mut Option<Vec<u8>>, found: &mut BTreeMap<String, Found>) -> Result<(), ExecError> {
+    let broken = |why: &dyn std::fmt::Display| {
+        ExecError::unsupported(format!("{}: {why}", package.display()), "name a whole Debian package")
+    };
+    let mut file = File::open(package).map_err(|e| broken(&e))?;
+    let (compression, len) = data_member(&mut file).map_err(|e| broken(&e))?;
+    let member = file.take(len);
+    let data: Box<dyn Read> = match compression.as_str() {
+        "" => Box::new(member),
+        ending => Box::new(Decompressed::start(
+            program_for(ending).ok_or_else(|| broken(&format!("its data are compressed with {ending}")))?,
+            member,
+        )?),
+    };
+    for entry in tar::Archive::new(data).entries().map_err(|e| broken(&e))? {
+        let mut entry = entry.map_err(|e| broken(&e))?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = entry.path().map_err(|e| broken(&e))?.into_owned();
+        let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
+        let module = modules::name_of(name);
+        if !is_image(name) && module.is_none() {
+            continue;
+        }
+        let mut data = Vec::new();
+        entry.read_to_end(&mut data).map_err(|e| broken(&e))?;
+        match module {
+            Some(module) => drop(found.insert(module, Found::Packed(data))),
+            None => *image = Some(data),
+        }
+    }
+    Ok(())
+}
+
+/// Goes to the member `data.tar*` of an `ar` archive; what its name ends in, and how long it is.
+fn data_member(file: &mut File) -> std::io::Result<(String, u64)> {
+    let wrong = |why: &str| std::io::Error::other(why.to_owned());
+    let mut magic = [0; 8];
+    file.read_exact(&mut magic)?;
+    if &magic != b"!<arch>\n" {
+        return Err(wrong("not a Debian package"));
+    }
+    loop {
+        let mut header = [0; 60];
+        file.read_exact(&mut header)?;
+        let text = String::from_utf8_lossy(&header).into_owned();
+        let name = text.get(..16).unwrap_or_default().trim_end().trim_end_matches('/');
+        let len: u64 =
+            text.get(48..58).and_then(|n| n.trim().parse().ok()).ok_or_else(|| wrong("a damaged package"))?;
+        if let Some(ending) = name.strip_prefix("data.tar") {
+            return Ok((ending.trim_start_matches('.').to_owned(), len));
+        }
+        file.seek(SeekFrom::Current(len.next_multiple_of(2) as i64))?;
+    }
+}
+
+fn program_for(ending: &str) -> Option<&'static str> {
+    match ending {
+        "xz" => Some("xz"),
+        "zst" => Some("zstd"),
+        "gz" => Some("gzip"),
+        _ => None,
+    }
+}
+
+/// The output of a program that decompresses.
+struct Decompressed(std::process::Child);
+
+impl Decompressed {
+    fn start(program: &str, mut from: impl Read) -> Result<Decompressed, ExecError> {
+        // The program reads a file of its own, so nobody need feed it.
+        let spool = rustix::fs::memfd_create("ovlcheck-package", rustix::fs::MemfdFlags::CLOEXEC)
+            .map(File::from)
+            .map_err(|e| ExecError::Setup(format!("memfd_create: {e}")))?;
+        let mut spool = spool;
+        std::io::copy(&mut from, &mut spool)
+            .and_then(|_| spool.seek(SeekFrom::Start(0)))
+            .map_err(|e| ExecError::Setup(format!("reading a package: {e}")))?;
+        Command::new(program)
+            .arg("-dc")
+            .stdin(spool)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map(Decompressed)
+            .map_err(|e| ExecError::unsupported(format!("{program} does not start: {e}"), format!("install {program}")))
+    }
+}
+
+impl Read for Decompressed {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match &mut self.0.stdout {
+            Some(stdout) => stdout.read(buffer),
+            None => Ok(0),
+        }
+    }
+}
+
+impl Drop for Decompressed {
+    fn drop(&mut self) {
+        drop(self.0.stdout.take());
+        drop(self.0.wait());
+    }
+}
+
+/// A module as the kernel takes it.
+fn decompress(data: Vec<u8>, name: &str) -> Result<Vec<u8>, ExecError> {
+    let program = match data.as_slice() {
+        [0x1f, 0x8b, ..] => "gzip",
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => "xz",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
+        _ => return Ok(data),
+    };
+    let mut out = Vec::new();
+    Decompressed::start(program, data.as_slice())?
+        .read_to_end(&mut out)
+        .map_err(|e| ExecError::Setup(format!("decompressing the module {name}: {e}")))?;
+    if out.starts_with(b"\x7fELF") {
+        return Ok(out);
+    }
+    Err(ExecError::Setup(format!("{program} could not decompress the module {name}")))
+}
