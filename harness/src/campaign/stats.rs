@@ -37,6 +37,8 @@ pub struct Stats {
     pub diverged: u64,
     /// Cases in which a known deviation was met, by its number.
     pub known: BTreeMap<usize, u64>,
+    /// By which clauses something was judged wrong: how often that was news, and how often known.
+    pub broken: BTreeMap<Clause, (u64, u64)>,
     /// Cases that were judged only up to a known deviation.
     pub cut: u64,
     /// Operation by result: `None` is success.
@@ -60,6 +62,12 @@ impl Stats {
         self.resolved += judgement.resolved as u64;
         self.diverged += u64::from(judgement.divergence.is_some());
         self.cut += u64::from(judgement.cut);
+        if let Some(rule) = judgement.divergence.as_ref().and_then(|d| d.rule) {
+            self.broken.entry(rule).or_default().0 += 1;
+        }
+        for rule in &judgement.known_rules {
+            self.broken.entry(*rule).or_default().1 += 1;
+        }
         for known in &judgement.known {
             *self.known.entry(*known).or_default() += 1;
         }
@@ -115,6 +123,11 @@ impl Stats {
             *self.deviations.entry(*deviation).or_default() += n;
         }
         self.cut += other.cut;
+        for (rule, (news, known)) in &other.broken {
+            let total = self.broken.entry(*rule).or_default();
+            total.0 += news;
+            total.1 += known;
+        }
         for (known, n) in &other.known {
             *self.known.entry(*known).or_default() += n;
         }

@@ -15,7 +15,7 @@ use crate::trace::Trace;
 
 /// The clause whose fault makes the model agree at the place of the divergence, and for longest.
 ///
-/// Of several that explain it as well, the one that binds fewest: what a target may do otherwise is then not
+/// Of several that explain it as well, one that binds Linux alone: what a target may do otherwise is then not
 /// held against it.
 pub(super) fn explain(
     case: &Case,
@@ -27,6 +27,7 @@ pub(super) fn explain(
     if !matches!(found.oracle, Oracle::Outcome | Oracle::Footprint(_) | Oracle::Tree(_)) {
         return None;
     }
+    let late = |d: &Divergence| d.field.ends_with("time") || d.field == "nlink";
     let fired = Clause::ALL.iter().copied().filter(|clause| fired[*clause as usize] > 0);
     let explained = fired.filter_map(|clause| {
         let mut judge = Judge::new(case, trace, Some(clause), forgiven);
@@ -38,21 +39,29 @@ pub(super) fn explain(
             Place::End => judge.checked == case.steps.len() && !judge.ended_early(),
         };
         let reached = after.as_ref().map(|d| d.place);
-        let agrees = compared && reached.is_none_or(|place| place > found.place);
+        // A time is told only if nothing else of the step differs. A count of links that comes up now was hidden by
+        // what stands before it.
+        let agrees = match &after {
+            None => compared,
+            Some(next) if next.place == found.place => late(next) && !late(found) || further(next, found),
+            Some(next) => compared && next.place > found.place,
+        };
         // `None` is the end without a difference: the longest.
-        agrees.then_some((reached.is_none(), clause.level(), found.in_play.contains(&clause), clause))
+        let own_way = clause.level() == Level::Linux;
+        agrees.then_some((reached.is_none(), own_way, found.in_play.contains(&clause), clause))
     });
     explained
-        .max_by_key(|(whole, level, in_play, clause)| (*whole, *level, *in_play, std::cmp::Reverse(*clause)))
+        .max_by_key(|(whole, own_way, in_play, clause)| (*whole, *own_way, *in_play, std::cmp::Reverse(*clause)))
         .map(|e| e.3)
 }
 
 /// What may be said of a divergence that no single clause explains, given the one that is suspected: that a
-/// change dates something says nothing of anything but times.
-pub(super) fn suspected(found: &Divergence, suspect: Option<Clause>) -> Option<Clause> {
+/// change dates something says nothing of anything but times, and what Linux alone does nothing of others.
+pub(super) fn suspected(found: &Divergence, suspect: Option<Clause>, level: Level) -> Option<Clause> {
     const DATES: [Clause; 4] = [Clause::FsCtime, Clause::FsWriteTime, Clause::FsDirTime, Clause::FsTruncateSame];
     let date = found.field.ends_with("time");
-    let fits = |clause: &Clause| date || !DATES.contains(clause);
+    let fits =
+        |clause: &Clause| (date || !DATES.contains(clause)) && (level == Level::Linux || clause.level() < Level::Linux);
     suspect.filter(fits).or_else(|| found.in_play.iter().rev().copied().find(fits))
 }
 
@@ -65,7 +74,24 @@ pub(super) fn may_differ(case: &Case, found: &Divergence, level: Level) -> bool 
     let refused = found.oracle == Oracle::Outcome && found.field == "errno" && unsupported;
     let private = found.oracle == Oracle::Outcome && case.steps.get(step).is_some_and(|s| names_private_xattr(&s.op));
     let listed = found.operation == "getdents" && found.field == "names";
-    level < Level::Linux && (refused || private || listed)
+    // How much room hidden names take, what the filesystem calls itself, and that something removed cannot be
+    // copied up.
+    let list = found.operation.ends_with("listxattr") && found.field == "count";
+    let room = list || found.operation.ends_with("xattr") && found.expected == "ERANGE";
+    let itself = found.field == "filesystem";
+    const REMOVED: [Clause; 3] = [Clause::FilReplaced, Clause::FilReplacedRename, Clause::FilRemovedDir];
+    let removed = found.seen == "success" && found.in_play.iter().any(|clause| REMOVED.contains(clause));
+    // Which parts of a file are holes is for the filesystem to say.
+    let hole = found.operation == "lseek" && found.in_play.contains(&Clause::FilSeekHole);
+    // Whoever renames across filesystems has to copy, so who cannot rename a directory may say that.
+    let across = found.operation == "rename" && found.seen == "EXDEV";
+    level < Level::Linux && (refused || private || listed || room || itself || removed || hole || across)
+}
+
+/// Whether a difference lies further on in the same tree, which is walked depth first with names sorted.
+fn further(next: &Divergence, found: &Divergence) -> bool {
+    let parts = |d: &Divergence| d.path.split(|b| *b == b'/').map(<[u8]>::to_vec).collect::<Vec<_>>();
+    matches!(found.oracle, Oracle::Tree(_)) && next.oracle == found.oracle && parts(next) > parts(found)
 }
 
 fn names_private_xattr(op: &Op) -> bool {

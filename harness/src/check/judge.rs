@@ -23,6 +23,8 @@ pub struct Judgement {
     pub divergence: Option<Divergence>,
     /// What was foreseen and came true, by the numbers that the foresight gave; each once, in order.
     pub known: Vec<usize>,
+    /// By which clauses what was foreseen was judged.
+    pub known_rules: Vec<Clause>,
     /// The case was judged up to a foreseen difference after which nothing can be said.
     pub cut: bool,
     /// The case was judged up to a difference from what a higher level than the target's demands.
@@ -56,17 +58,18 @@ pub fn judge_foreseen(
 ) -> Judgement {
     let mut forgiven = Forgiven::default();
     let mut known = Vec::new();
+    let mut known_rules = Vec::new();
     loop {
-        let mut judgement = judge_once(case, trace, fault, &forgiven);
+        let judgement = judge_once(case, trace, fault, &forgiven);
         let Some((index, found)) = judgement.divergence.as_ref().and_then(|d| Some((foresee(d)?, d.clone()))) else {
-            judgement.known = known;
-            return judgement;
+            return Judgement { known, known_rules, ..judgement };
         };
         if !known.contains(&index) {
             known.push(index);
         }
+        known_rules.extend(found.rule);
         if !forgiven.add(&found, trace.environment.level) {
-            return Judgement { divergence: None, known, cut: true, ..judgement };
+            return Judgement { divergence: None, known, known_rules, cut: true, ..judgement };
         }
     }
 }
@@ -75,14 +78,23 @@ fn judge_once(case: &Case, trace: &Trace, fault: Option<Clause>, forgiven: &Forg
     let level = trace.environment.level;
     let mut judge = Judge::new(case, trace, fault, forgiven);
     let mut divergence = judge.run().err().map(|d| *d);
-    // With a fault the model alone is on trial.
-    if let (Some(found), None) = (&mut divergence, fault) {
-        let explained = explain(case, trace, forgiven, found, judge.model.rules.fired());
-        found.rule = explained.or_else(|| suspected(found, found.rule));
+    // What only Linux does is no finding below its level; nor is what comes of it. The form on disk is not
+    // looked at below its own, and whatever of it shows in the merged view binds everybody.
+    let own_way = |rule: Option<Clause>| level < Level::Linux && rule.is_some_and(|r| r.level() == Level::Linux);
+    let mut beyond = false;
+    if let Some(found) = &mut divergence {
+        beyond = if fault.is_some() {
+            // The model alone is on trial.
+            own_way(found.rule)
+        } else {
+            let fired = judge.model.rules.fired();
+            let explained = explain(case, trace, forgiven, found, fired);
+            found.rule = explained.or_else(|| suspected(found, found.rule, level));
+            // Whoever keeps the names of a lower file together has others that differ from here on.
+            let linked = level < Level::Linux && explained.is_none() && fired[Clause::LnkBroken as usize] > 0;
+            own_way(explained) || linked || may_differ(case, found, level)
+        };
     }
-    // What only a higher level demands is no finding; nor is what comes of it.
-    let higher = |found: &Divergence| found.rule.is_some_and(|rule| rule.level() > level);
-    let beyond = divergence.as_ref().is_some_and(|d| higher(d) || may_differ(case, d, level));
     if beyond {
         divergence = None;
     }
@@ -94,7 +106,8 @@ fn judge_once(case: &Case, trace: &Trace, fault: Option<Clause>, forgiven: &Forg
         (resolved, divergence) = layers::check(case, trace, until);
     }
     let fired = judge.model.rules.fired().to_vec();
-    Judgement { divergence, known: Vec::new(), cut: false, beyond, checked, changed, resolved, fired }
+    let (known, known_rules) = Default::default();
+    Judgement { divergence, known, known_rules, cut: false, beyond, checked, changed, resolved, fired }
 }
 
 /// A model beside a trace.

@@ -81,7 +81,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     #[command(flatten)]
-    worker: WorkerArgs,
+    pub(super) worker: WorkerArgs,
 }
 
 impl RunArgs {

@@ -5,6 +5,7 @@ mod doctor;
 mod enumerate;
 mod explain;
 mod guest;
+mod matrix;
 mod replay;
 mod resolve;
 mod selftest;
@@ -130,6 +131,9 @@ enum Command {
     /// Run programs in a root filesystem as a container engine does, and show what its layers hold then.
     #[command(after_help = walkthrough::EXAMPLES)]
     Walkthrough(walkthrough::WalkthroughArgs),
+    /// Run the same cases on several targets, and show clause by target what holds.
+    #[command(after_help = matrix::EXAMPLES)]
+    Matrix(matrix::MatrixArgs),
     /// Merge layers of this machine as they lie on disk, and compare a mount of them.
     #[command(after_help = resolve::EXAMPLES)]
     Resolve(resolve::ResolveArgs),
@@ -266,6 +270,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Walkthrough(args) => walkthrough::walkthrough(&args),
+        Command::Matrix(args) => matrix::matrix(&args),
         Command::Resolve(args) => resolve::resolve(&args),
         Command::Vm(args) => vm::vm(&args),
         Command::SelfTest(args) => selftest::self_test(&args),

@@ -77,7 +77,9 @@ impl Named {
     pub(super) fn spec(&self) -> TargetSpec {
         match (self.program, self.name) {
             (Some(program), _) => {
-                let found = program.find().map_or(program.name.into(), |(path, _)| path.display().to_string());
+                // Where there is none of the wanted versions, no other is started in its place.
+                let missing = if program.wanted.is_empty() { program.name } else { self.name };
+                let found = program.find().map_or(missing.into(), |(path, _)| path.display().to_string());
                 TargetSpec::Command(format!("{found} {}", program.arguments))
             }
             (None, "plain") => TargetSpec::Plain,

@@ -187,7 +187,7 @@ clauses! {
     WhtMarked = "WHT-05.marked", Linux, "An xattr whiteout is left out of a listing where its directory, and one of that layer, is marked opaque=x; not in the upper or the lowest layer.", "readdir.c ovl_dir_read_merged, ovl_cache_update";
     WhtUnmarked = "WHT-05.unmarked", Linux, "An xattr whiteout in a directory without the mark is listed, though it is not found.", "readdir.c ovl_dir_read_merged";
     WhtEmpty = "WHT-10.notempty", Linux, "A directory in which xattr whiteouts lie is not empty: ENOTEMPTY.", "readdir.c ovl_check_empty_dir";
-    WhtMknod = "WHT-07.mknod", Format, "mknod of a character device 0:0 through the overlay is EPERM.", "dir.c ovl_mknod";
+    WhtMknod = "WHT-07.mknod", Linux, "mknod of a character device 0:0 through the overlay is EPERM.", "dir.c ovl_mknod";
     WhtNode = "WHT-06.node", Format, "A whiteout is a character device 0:0 of mode 0000 that belongs to the mounter.", "dir.c ovl_whiteout";
     WhtShared = "WHT-06.shared", Linux, "Whiteouts made by removals are hard links of one inode, whose spare link stays in work.", "dir.c ovl_whiteout";
 
