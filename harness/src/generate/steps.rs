@@ -233,7 +233,7 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             let open = if aimed { world.slot(|kind, flags| kind == Kind::File && flags.writes(), dice) } else { None };
             match open {
                 Some(slot) => Op::Ftruncate { slot, len: *dice.one(&[0, 1, 5, 5000, 20000]) },
-                None if dice.percent(85) => open_to_write(world, dice),
+                None if dice.percent(65) => open_to_write(world, dice),
                 None => Op::Ftruncate { slot: slot(world, true, |_| true, dice), len: *dice.one(&[0, 1, -1]) },
             }
         }
@@ -277,7 +277,11 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
                 None => open_any(world, dice),
             }
         }
-        What::ListXattr => match on(world, aimed, |_| true, dice) {
+        What::ListXattr => match remembered(world, dice)
+            .filter(|_| dice.percent(35))
+            .map(|(on, _)| on)
+            .or_else(|| on(world, aimed, |_| true, dice))
+        {
             Some(on) => Op::ListXattr { on, size: *dice.one(&[0, 4000, 4000, 20]) },
             None => open_any(world, dice),
         },
@@ -589,7 +593,7 @@ fn transfer<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) 
     let from = world.slot(|kind, flags| kind == Kind::File && flags.reads(), dice);
     let (from, to) = match (from, to) {
         (Some(from), Some(to)) if aimed => (from, to),
-        _ if dice.percent(20) => (slot(world, true, |kind| kind != Kind::Char, dice), any_slot(dice)),
+        _ if dice.percent(9) => (slot(world, true, |kind| kind != Kind::Char, dice), any_slot(dice)),
         (_, None) => return open_to_write(world, dice),
         (_, Some(to)) => {
             let path = place(world, true, |kind| kind == Kind::File, dice);
@@ -597,8 +601,10 @@ fn transfer<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) 
         }
     };
     let len = *dice.one(&[0, 1, 5, 100, 4096, 5000, 20000]);
-    let at = |dice: &mut Dice<'_>| {
-        *dice.one(&[None, None, None, Some(0), Some(0), Some(2), Some(4096), Some(5000), Some(-1)])
+    let at = |dice: &mut Dice<'_>| match dice.below(24) {
+        0 => Some(-1),
+        1 => Some(5000),
+        _ => *dice.one(&[None, None, None, Some(0), Some(0), Some(2), Some(4096)]),
     };
     if dice.percent(60) {
         Op::CopyFileRange { from, from_at: at(dice), to, to_at: at(dice), len }

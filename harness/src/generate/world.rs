@@ -128,7 +128,7 @@ impl<'p, A: Aim> World<'p, A> {
             return;
         }
         // The work directory of a volatile mount cannot be mounted again.
-        let spent = op == Op::Remount && self.has_option("volatile") && dice.percent(95);
+        let spent = op == Op::Remount && self.has_option("volatile") && dice.percent(40);
         let op = if spent { Op::Rotate } else { op };
         self.observe_in = if op == Op::Observe { self.interval(dice) } else { self.observe_in - 1 };
         self.note(&op);

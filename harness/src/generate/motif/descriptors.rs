@@ -150,7 +150,9 @@ pub(super) fn list_in_parts<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_
 
 /// Changes attributes through a descriptor after the name, or its directory too, is gone.
 pub(super) fn change_what_is_gone<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
-    let Some(path) = world.existing(|kind| kind != Kind::Symlink, dice) else { return Vec::new() };
+    let odd = dice.percent(40);
+    let fits = |kind| kind != Kind::Symlink && (kind != Kind::File || !odd);
+    let Some(path) = world.existing(fits, dice) else { return Vec::new() };
     let kind = world.kind(&path);
     let flags = world.safe(libc::O_RDONLY, dice);
     let mut ops = vec![Op::Open { slot: 7, path: path.clone(), flags, mode: 0 }];
@@ -321,9 +323,14 @@ pub(super) fn copy_between<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>
     if dice.percent(60) {
         ops.push(Op::Chmod { path: target.clone(), mode: *dice.one(&[0o4777, 0o2777, 0o6757, 0o2767]) });
     }
+    // What is neither a file nor a device has no data to copy.
+    let odd = dice.percent(20);
     let source = match dice.below(8) {
+        _ if odd => {
+            let fifo = if dice.percent(50) { world.existing(|kind| kind == Kind::Fifo, dice) } else { None };
+            fifo.unwrap_or_else(|| Bytes::from("."))
+        }
         0 => target.clone(),
-        1 => Bytes::from("."),
         _ => source,
     };
     let (reads, writes) = (
@@ -336,7 +343,9 @@ pub(super) fn copy_between<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>
     for _ in 0..dice.between(1, 2) {
         let len = *dice.one(&[1, 3, 100, 4096, 20000]);
         ops.push(match dice.below(5) {
-            0..=2 => Op::CopyFileRange { from: 4, from_at: at(dice), to: 5, to_at: at(dice), len },
+            0..=2 if !odd || dice.percent(30) => {
+                Op::CopyFileRange { from: 4, from_at: at(dice), to: 5, to_at: at(dice), len }
+            }
             _ => Op::Sendfile { to: 5, from: 4, from_at: at(dice), len },
         });
     }
@@ -367,6 +376,7 @@ pub(super) fn give_and_take_storage<A: Aim>(world: &mut World<'_, A>, dice: &mut
             }
         });
     }
+    ops.push(Op::Fstat { slot: 4 });
     ops
 }
 

@@ -125,3 +125,15 @@ pub(super) fn data_later<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) 
     ops.push(if dice.percent(50) { Op::Write { slot: 2, data: data(dice) } } else { Op::Read { slot: 2, len: 16 } });
     ops
 }
+
+/// Moves one name of a lower file that has several, copied up without its data.
+pub(super) fn move_one_of_several_names<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let (alias, beside) = (world.absent(dice), Bytes::from(path.split_last().0).join(b"moved"));
+    vec![
+        Op::Link { old: path.clone(), new: alias },
+        Op::Rotate,
+        Op::Chmod { path: path.clone(), mode: 0o600 },
+        mv(&path, &beside, 0),
+    ]
+}

@@ -16,7 +16,7 @@ use descriptors::{
     list_again, list_in_parts, listed_between, outlive_the_name, read_across_copy_up, share_a_position,
     sync_what_has_no_data, through_a_device, through_a_fifo, work_in_a_directory,
 };
-use lowers::{count_the_names, data_later, move_ones_own, move_with_lowers};
+use lowers::{count_the_names, data_later, move_one_of_several_names, move_ones_own, move_with_lowers};
 use names::{
     directory_onto_directory, empty_and_again, file_again, file_to_directory, into_a_new_directory, onto_a_hole,
     onto_its_own_link, settle, swap_types, there_and_back, through_one_link,
@@ -41,13 +41,14 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
             0..=4 if redirects || metacopy && dice.percent(40) => move_with_lowers(world, dice),
             5..=7 if redirects || metacopy && dice.percent(40) => move_ones_own(world, dice),
             0..=7 if metacopy => data_later(world, dice),
+            9 if metacopy && dice.percent(60) => move_one_of_several_names(world, dice),
             8 => through_a_device(world, dice),
             n if n % 2 == 0 => fail_on_an_alias(world, dice),
             _ => sync_what_has_no_data(world, dice),
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
     }
-    let ops = match dice.below(37) {
+    let ops = match dice.below(39) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -65,14 +66,14 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         16 | 27 => listed_between(world, dice),
         17 => list_again(world, dice),
         18 => name_and_value(world, dice),
-        19 => change_what_is_gone(world, dice),
+        19 | 36 => change_what_is_gone(world, dice),
         20 => change_again(world, dice),
         21 => change_where_nothing_is(world, dice),
         22 => open_in_sticky(world, dice),
         23..=26 => return as_somebody(world, dice),
         28 => share_a_position(world, dice),
         29 => link_what_is_open(world, dice),
-        30 => work_in_a_directory(world, dice),
+        30 | 37 => work_in_a_directory(world, dice),
         31 => hold_a_place(world, dice),
         32 => copy_between(world, dice),
         33 => give_and_take_storage(world, dice),
