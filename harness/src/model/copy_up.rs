@@ -227,10 +227,16 @@ impl Model {
         if !self.rules.holds(Clause::McpDataUp) {
             return;
         }
-        let size = self.disk.data(upper).len();
-        let data = self.sized(from, size);
+        // As much as the size of the object right below says, which in layers made by hand need not be that of the
+        // data; what the upper has beyond it stays.
+        let size = node.lowers.first().map_or(0, |l| self.disk.data(l.1).len());
         if copy == Copy::Data && size > 0 {
-            self.disk.raw(upper).body = Body::File(data);
+            let source = self.disk.data(from);
+            let copied = &source[..source.len().min(size)];
+            let mut data = self.disk.data(upper).to_vec();
+            data.resize(data.len().max(copied.len()), 0);
+            data[..copied.len()].copy_from_slice(copied);
+            self.disk.raw(upper).body = Body::File(std::rc::Rc::new(data));
             self.copy_storage(from, upper);
             // Data that are written date the file; holes are not written.
             if self.disk.is_stored(from) && self.rules.holds(Clause::McpDates) {
