@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Completion, Trial};
@@ -29,6 +29,8 @@ use ovlcheck_cases::program::{Ended, Program, binary};
 use rustix::mount::{MountFlags, mount};
 
 fn main() {
+    // Asked before a worker is root of its own user namespace.
+    ROOTLESS.store(own() == Privilege::Rootless, Ordering::Relaxed);
     register_target("mine", || Box::new(Mine { drops: false }));
     register_target("mine-without-bottom", || Box::new(Mine { drops: true }));
     worker_entry();
@@ -77,6 +79,9 @@ fn trials() -> Vec<Trial> {
     trials
 }
 
+/// Whether this test runs as an ordinary user.
+static ROOTLESS: AtomicBool = AtomicBool::new(false);
+
 /// The kernel's overlay once more, as somebody's library; one that `drops` forgets the lowest layer.
 struct Mine {
     drops: bool,
@@ -89,7 +94,7 @@ impl Mounter for Mine {
             lowers.pop();
         }
         let (upper, work) = (request.upperdir.display(), request.workdir.display());
-        let userxattr = if own() == Privilege::Root { "" } else { ",userxattr" };
+        let userxattr = if ROOTLESS.load(Ordering::Relaxed) { ",userxattr" } else { "" };
         let options = format!("lowerdir={},upperdir={upper},workdir={work}{userxattr}", lowers.join(":"));
         let options = CString::new(options).map_err(|e| (Errno::EINVAL, e.to_string()))?;
         mount("mine", &request.merged, "overlay", MountFlags::NOATIME, options.as_c_str())
