@@ -233,7 +233,11 @@ fn profile(worker: &WorkerConfig) -> Profile {
         Place::Here => rustix::system::uname().release().to_string_lossy().into_owned(),
     };
     let usual = Profile::new(worker.privilege).on(worker.filesystem, kernel_version(&release));
-    let profile = Profile { reserved_names: worker.level == Level::Linux, ..usual };
+    let profile = Profile {
+        reserved_names: worker.level == Level::Linux,
+        xattr_whiteouts: worker.level == Level::Linux,
+        ..usual
+    };
     if worker.target == TargetSpec::Kernel { profile } else { profile.without_options() }
 }
 

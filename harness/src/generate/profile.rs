@@ -25,6 +25,8 @@ pub struct Profile {
     pub user_xattrs: bool,
     /// Whether layers hold whiteouts and private xattrs, for targets that know those of Linux.
     pub marks: bool,
+    /// Whether layers hold whiteouts that are files with an xattr, which only Linux knows.
+    pub xattr_whiteouts: bool,
     /// Whether names may begin with `.wh.`, which other implementations take for whiteouts as AUFS has them.
     pub reserved_names: bool,
 }
@@ -42,6 +44,7 @@ impl Profile {
             wide: 4,
             user_xattrs: true,
             marks: true,
+            xattr_whiteouts: true,
             reserved_names: true,
         }
     }

@@ -51,14 +51,22 @@ fn draw_with<A: Aim>(profile: &Profile, rng: &mut TestRng) -> Case {
     let mut dice = Dice(rng);
     let pool = Pool::draw(&mut dice, profile.reserved_names);
     let mut case = layers::draw(profile, &pool, &mut dice);
-    if !profile.marks {
-        unmark(&mut case);
-    }
+    suit(profile, &mut case);
     steps::draw::<A>(profile, &pool, &mut case, &mut dice);
-    if !profile.marks {
-        unmark(&mut case);
-    }
+    suit(profile, &mut case);
     case
+}
+
+/// Takes out of the layers what the target does not know.
+fn suit(profile: &Profile, case: &mut Case) {
+    if !profile.marks {
+        unmark(case);
+    }
+    if !profile.xattr_whiteouts {
+        for layer in case.lowers.iter_mut().chain([&mut case.upper]) {
+            layer.entries.retain(|entry| entry.node.xattrs.iter().all(|(name, _)| name.as_slice() != b"@whiteout"));
+        }
+    }
 }
 
 /// Takes what has a meaning to overlays alone out of the layers.
