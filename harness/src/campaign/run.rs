@@ -263,6 +263,15 @@ fn job<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>) {
     }
 }
 
+/// Counts a case that could not be tested. A defect of ovlcheck is no such reason.
+fn untested(stats: &mut Stats, e: ExecError) -> Result<(), ExecError> {
+    if let ExecError::Internal(_) = e {
+        return Err(e);
+    }
+    *stats.untested.entry(e.to_string()).or_default() += 1;
+    Ok(())
+}
+
 /// Draws, submits, receives and judges; a divergence is looked into at once.
 fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Executor) -> Result<(), ExecError> {
     let mut pending: std::collections::VecDeque<(u64, Case)> = std::collections::VecDeque::new();
@@ -299,10 +308,17 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
                     // The worker is needed for shrinking: first let it finish what it has in hand.
                     let mut done = vec![(index, case, trace, judgement)];
                     while let Some((index, case)) = pending.pop_front() {
-                        let trace = executor.receive()?;
-                        let judgement = judging.judge(&case, &trace);
-                        stats.count(&case, &trace, &judgement);
-                        done.push((index, case, trace, judgement));
+                        match executor.receive() {
+                            Ok(trace) => {
+                                let judgement = judging.judge(&case, &trace);
+                                stats.count(&case, &trace, &judgement);
+                                done.push((index, case, trace, judgement));
+                            }
+                            Err(e) => {
+                                untested(&mut stats, e)?;
+                                shared.in_hand().remove(&index);
+                            }
+                        }
                     }
                     for (done_index, case, trace, judgement) in done {
                         if let Some(divergence) = judgement.divergence {
@@ -312,10 +328,7 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
                     }
                 }
             }
-            Err(e @ (ExecError::Unsupported { .. } | ExecError::Setup(_))) => {
-                *stats.untested.entry(e.to_string()).or_default() += 1;
-            }
-            Err(e) => return Err(e),
+            Err(e) => untested(&mut stats, e)?,
         }
         shared.in_hand().remove(&index);
         if stats.cases >= REPORT {

@@ -185,7 +185,7 @@ pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, Str
         cases: args.cases.unwrap_or(if args.time.is_some() { u64::MAX } else { DEFAULT_CASES }),
         time: args.time.map(Duration::from_secs),
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-        profile: Profile { steps: steps.min(10)..=steps, ..args.worker.profile() },
+        profile: Profile { steps: steps.min(10)..=steps, ..args.worker.profile(&worker) },
         worker,
         mirror: args.mirror,
         shrink_time,

@@ -116,7 +116,7 @@ fn column(
         cases: args.cases,
         time: args.time.map(Duration::from_secs),
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
-        profile: worker.profile(),
+        profile: worker.profile(&config),
         worker: config.clone(),
         mirror: 0,
         shrink_time: Duration::ZERO,

@@ -197,9 +197,9 @@ impl WorkerArgs {
     }
 
     /// What kind of cases to draw for it.
-    fn profile(&self) -> Profile {
+    fn profile(&self, worker: &WorkerConfig) -> Profile {
         let known = self.target_command.is_some() || self.plain || targets::named(&self.target).marks;
-        Profile { marks: known, ..profile(&self.config()) }
+        Profile { marks: known, ..profile(worker) }
     }
 
     /// The version of the target, if it is one with a name that tells it.
