@@ -235,7 +235,7 @@ fn profile(worker: &WorkerConfig) -> Profile {
     let usual = Profile::new(worker.privilege).on(worker.filesystem, kernel_version(&release));
     let profile = Profile {
         reserved_names: worker.level == Level::Linux,
-        xattr_whiteouts: worker.level == Level::Linux,
+        xattr_whiteouts: usual.xattr_whiteouts && worker.level == Level::Linux,
         ..usual
     };
     if worker.target == TargetSpec::Kernel { profile } else { profile.without_options() }

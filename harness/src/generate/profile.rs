@@ -49,9 +49,14 @@ impl Profile {
         }
     }
 
-    /// The same for a filesystem in a kernel of this version: on tmpfs user.* xattrs came with 6.6.
+    /// The same for a filesystem in a kernel of this version: on tmpfs user.* xattrs came with 6.6, and whiteouts by
+    /// xattr with 6.7.
     pub fn on(self, filesystem: Filesystem, kernel: (u32, u32)) -> Profile {
-        Profile { user_xattrs: filesystem != Filesystem::Tmpfs || kernel >= (6, 6), ..self }
+        Profile {
+            user_xattrs: filesystem != Filesystem::Tmpfs || kernel >= (6, 6),
+            xattr_whiteouts: self.xattr_whiteouts && kernel >= (6, 7),
+            ..self
+        }
     }
 
     /// The same without mount options, for targets that may not take them.

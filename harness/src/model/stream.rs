@@ -266,7 +266,7 @@ impl Model {
     ) -> Result<Option<Vec<Dent>>, Errno> {
         let file = self.file(slot)?;
         let listing = self.list_real(id, real)?;
-        if file.lost {
+        if file.lost || file.started && self.disk.traits.reads_by_cursor {
             self.change_file(slot, |file| file.started = true);
             return Ok(None);
         }

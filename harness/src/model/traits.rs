@@ -84,6 +84,9 @@ pub struct Traits {
     /// An open directory may begin anew when the entry at its position is gone and no older one is left
     /// (tmpfs: `offset_dir_lookup`).
     pub starts_over: bool,
+    /// An open directory has a cursor among its entries, and what a later call gives depends on where it was left:
+    /// nothing says so here, and those calls are not judged (`dcache_readdir`; tmpfs before 6.6).
+    pub reads_by_cursor: bool,
     /// A change of xattrs dates (`shmem_xattr_handler_set`; on tmpfs since 6.0).
     pub xattr_dates: bool,
     /// It takes user.* xattrs (on tmpfs since 6.6).
@@ -117,6 +120,7 @@ impl Traits {
             lists_dots_first: true,
             lists_as_opened: false,
             starts_over: kernel >= (6, 6),
+            reads_by_cursor: kernel < (6, 6),
             xattr_dates: kernel >= (6, 0),
             user_xattrs: kernel >= (6, 6),
             hides_trusted: true,
@@ -125,6 +129,7 @@ impl Traits {
             Filesystem::Tmpfs => tmpfs,
             Filesystem::Ext4 => Traits {
                 starts_over: false,
+                reads_by_cursor: false,
                 xattr_dates: true,
                 user_xattrs: true,
                 lists_dots_first: false,
@@ -140,6 +145,7 @@ impl Traits {
             },
             Filesystem::Xfs => Traits {
                 starts_over: false,
+                reads_by_cursor: false,
                 xattr_dates: true,
                 user_xattrs: true,
                 fallocate: Fallocate { zeroes: true, shifts: true },
@@ -157,6 +163,7 @@ impl Traits {
             },
             Filesystem::Btrfs => Traits {
                 starts_over: false,
+                reads_by_cursor: false,
                 xattr_dates: true,
                 user_xattrs: true,
                 fallocate: Fallocate { zeroes: true, shifts: false },

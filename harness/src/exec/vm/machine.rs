@@ -24,6 +24,10 @@ pub(super) const PORT: &str = "ovlcheck";
 /// Where in a guest its modules are.
 pub(super) const MODULES: &str = "modules";
 
+/// No security module but the capabilities: what others refuse or allow is not the overlay's. (Before 6.10 the mere
+/// presence of the bpf module let everybody write security.* xattrs: `security_inode_setxattr`.)
+const SECURITY: &str = "lsm=capability";
+
 /// What the kernel says goes to the console from this level on: warnings.
 const LOG_LEVEL: u32 = 5;
 
@@ -141,8 +145,9 @@ impl Machine {
             Acceleration::Kvm => ("kvm", "host"),
             Acceleration::Auto | Acceleration::Software => ("tcg", "max"),
         };
-        let mut words =
-            format!("console=ttyS0 loglevel={LOG_LEVEL} oops=panic panic=-1 random.trust_cpu=on {WORKER_VAR}={GUEST}");
+        let mut words = format!(
+            "console=ttyS0 loglevel={LOG_LEVEL} oops=panic panic=-1 random.trust_cpu=on {SECURITY} {WORKER_VAR}={GUEST}"
+        );
         if !parts.options.command_line.is_empty() {
             words = format!("{words} {}", parts.options.command_line);
         }
