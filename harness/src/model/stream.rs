@@ -349,7 +349,8 @@ impl Model {
             }
         }
         // An order of its own. Of a call that was refused it is known what came next: something too long.
-        let long = |dent: &Dent| refused && record(&dent.name) > size && (!first_dots || is_dots(&dent.name));
+        let dots = first_dots && left.iter().any(|(dent, _)| is_dots(&dent.name));
+        let long = |dent: &Dent| refused && record(&dent.name) > size && (!dots || is_dots(&dent.name));
         left.retain(|(dent, required)| *required || long(dent));
         left.sort_by_key(|(dent, _)| (!long(dent), !is_dots(&dent.name), dent.name.clone()));
         self.guessed |= !refused;
