@@ -460,7 +460,11 @@ impl Model {
         let mut borrowed = snapshot.borrow_mut();
         borrowed.reached = borrowed.reached.max(end);
         drop(borrowed);
-        self.change_file(slot, |file| file.position = end as u64);
+        // Where what is passed over before the first entry lies is not known then.
+        let nowhere = given.is_empty() && snapshot.borrow().vague;
+        if !nowhere {
+            self.change_file(slot, |file| file.position = end as u64);
+        }
         if full {
             self.stop_for_room(&mut dents)?;
         }
@@ -647,6 +651,10 @@ impl Model {
         let to = match whence {
             Whence::Set => offset,
             Whence::Cur if file.lost => return Ok(None),
+            Whence::Cur if file.snapshot.as_ref().is_some_and(|held| held.borrow().vague) => {
+                self.change_file(slot, |file| file.lost |= offset != 0);
+                return Ok(None);
+            }
             Whence::Cur => offset.wrapping_add(file.position as i64),
             _ => return Err(self.refuse(Clause::DirSeek, Errno::EINVAL)),
         };

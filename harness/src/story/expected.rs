@@ -96,7 +96,8 @@ impl Teller {
         let reads = matches!(step.op, Op::Getdents { .. } | Op::Getdents64 { .. });
         self.parts |= matches!(step.op, Op::Seekdir { .. });
         if let (Op::Getdents64 { slot, .. }, true) = (&step.op, self.model.guessed) {
-            self.parts |= !self.model.is_over(*slot);
+            let gave = matches!(&predicted, Ok(Predicted::Dents(dents)) if !dents.is_empty());
+            self.parts |= gave && !self.model.is_over(*slot);
         }
         let outcome =
             if reads && self.parts && predicted.is_ok() { ANYTHING.to_owned() } else { self.outcome(&predicted) };
