@@ -24,6 +24,9 @@ fn main() {
                 let name = format!("{}::all_case_files_hold", filesystem.name());
                 trials.push(trial(name, Need::layers(filesystem), move || all_hold(&of, filesystem)));
             }
+            let of = files.clone();
+            let mapping = move || the_mapping_names_what_exists(&of);
+            trials.push(trial("the_mapping_names_what_exists", vec![], mapping));
             files.into_iter().for_each(|file| trials.extend(trials_of(&file)));
         }
         Ok(_) => trials.push(trial("case_files_are_found", vec![], || bail!("there are no case files"))),
@@ -119,4 +122,49 @@ fn shows(file: &CaseFile, clause: Clause) -> Result<Completion> {
         return Ok(Completion::ignored_with(reasons.join("; ")));
     }
     Err(anyhow!("a model in which {clause} is wrong agrees with the case (the clause fired {fired} times)"))
+}
+
+/// Each row of the page that maps rules, tests and bugs says where it is tested, when it will be, or why not; and
+/// what it names exists.
+fn the_mapping_names_what_exists(files: &[CaseFile]) -> Result<()> {
+    const PAGE: &str = include_str!("../../docs/mapping.md");
+    /// How many reasons why not the page may give.
+    const REASONS: usize = 15;
+    let mut lines = PAGE.lines();
+    let rows = |lines: &mut std::str::Lines<'_>| -> Vec<Vec<String>> {
+        let rows = lines.skip_while(|l| !l.starts_with("|---")).skip(1).take_while(|l| l.starts_with('|'));
+        rows.map(|l| l.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+    };
+    let topics: Vec<String> = rows(&mut lines).into_iter().map(|row| row[0].clone()).collect();
+    let tables = [rows(&mut lines), rows(&mut lines), rows(&mut lines)];
+    ensure!(tables.iter().all(|table| table.len() > 50), "a table is missing");
+    let mut reasons = 0;
+    let mut named = Vec::new();
+    for row in tables.iter().flatten() {
+        let place = row.last().map_or("", String::as_str);
+        if place.starts_with("not: ") {
+            reasons += 1;
+            continue;
+        }
+        ensure!(!place.is_empty(), "nothing is said of {row:?}");
+        for part in place.split([';', ',']).map(str::trim) {
+            if let Some(topic) = part.strip_prefix("later: ") {
+                ensure!(topics.iter().any(|t| t == topic), "unknown topic {topic}: {row:?}");
+                continue;
+            }
+            let name = part.trim_matches('`');
+            let exists = match name.strip_suffix(".case") {
+                Some(file) => files.iter().any(|f| f.name == file),
+                None => name.parse::<Clause>().is_ok(),
+            };
+            ensure!(exists, "there is no {name}: {row:?}");
+            named.push(name);
+        }
+    }
+    ensure!(reasons <= REASONS, "{reasons} reasons why not");
+    let overlay = |id: &str| !["VFS", "FS-", "VFS-"].iter().any(|family| id.starts_with(family));
+    for clause in Clause::ALL.iter().map(|clause| clause.id()).filter(|id| overlay(id)) {
+        ensure!(named.contains(&clause), "{clause} is in no row");
+    }
+    Ok(())
 }
