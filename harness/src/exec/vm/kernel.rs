@@ -72,10 +72,19 @@ impl Kernel {
             ));
         }
         for path in replacements {
-            let Some(module) = path.to_str().and_then(modules::name_of) else {
-                return Err(ExecError::unsupported(format!("{} is no module", path.display()), "name a .ko file"));
+            let refuse =
+                |why: String| ExecError::unsupported(why, "name an overlay.ko, or another module that a guest loads");
+            let Some(of_file) = path.to_str().and_then(modules::name_of) else {
+                return Err(refuse(format!("{} is no module", path.display())));
             };
-            found.insert(module, Found::File(path.clone()));
+            let data = fs::read(path).map_err(|e| refuse(format!("{}: {e}", path.display())))?;
+            let data = decompress(data, &of_file)?;
+            // What it calls itself counts, not its file's name.
+            let module = modules::own_name(&data).unwrap_or(of_file);
+            if !NEEDED.contains(&module.as_str()) && !found.contains_key(&module) {
+                return Err(refuse(format!("{}: no guest loads a module {module}", path.display())));
+            }
+            found.insert(module, Found::Packed(data));
         }
         let read = |name: &str| match found.get(name) {
             None => Ok(None),

@@ -14,12 +14,22 @@ pub(super) fn name_of(file: &str) -> Option<String> {
     matches!(ending, "" | ".xz" | ".zst" | ".gz").then(|| name.replace('-', "_"))
 }
 
-/// The modules that one depends on, as its `.modinfo` section says.
+/// A field of a module's `.modinfo` section.
+fn info(module: &[u8], key: &str) -> Option<String> {
+    let key = format!("\0{key}=");
+    let at = module.windows(key.len()).position(|w| w == key.as_bytes())?;
+    let value = module[at + key.len()..].split(|&b| b == 0).next()?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// The name that a module has for the kernel.
+pub(super) fn own_name(module: &[u8]) -> Option<String> {
+    info(module, "name")
+}
+
+/// The modules that one depends on.
 fn dependencies(module: &[u8]) -> Vec<String> {
-    let key = b"\0depends=";
-    let Some(at) = module.windows(key.len()).position(|w| w == key) else { return Vec::new() };
-    let value = module[at + key.len()..].split(|&b| b == 0).next().unwrap_or_default();
-    let value = String::from_utf8_lossy(value);
+    let value = info(module, "depends").unwrap_or_default();
     value.split(',').filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect()
 }
 
@@ -56,6 +66,12 @@ mod tests {
         assert_eq!(name_of("virtio-rng.ko").as_deref(), Some("virtio_rng"));
         assert_eq!(name_of("modules.dep"), None);
         assert_eq!(name_of("overlay.ko.bak"), None);
+    }
+
+    #[test]
+    fn a_module_says_its_name() {
+        assert_eq!(own_name(b"..\0depends=\0name=overlay\0vermagic=x").as_deref(), Some("overlay"));
+        assert_eq!(own_name(b"no module"), None);
     }
 
     #[test]
