@@ -8,6 +8,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`bytes`], [`errno`] | paths and names as raw bytes; error numbers with their names |
+//! | `compression` | compressed files, undone by the program of their format |
 //! | [`step`], [`case`] | plain data: what is done, and to which layers |
 //! | [`trace`] | what was seen |
 //! | [`resolve`] | layers as read, merged: what a view of them must show |
@@ -65,6 +66,7 @@ pub mod campaign;
 pub mod case;
 pub mod check;
 pub mod cli;
+mod compression;
 pub mod container;
 pub mod enumerate;
 pub mod errno;

@@ -5,16 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
-use rustix::fs::{MemfdFlags, memfd_create};
 use tar::{Archive, Entry as Member, EntryType};
 
 use crate::bytes::Bytes;
 use crate::case::{Entry, LAYER_TIME, Layer, Node, NodeKind};
+use crate::compression::{Compression, MAGIC_LEN, in_memory};
 use crate::step::Device;
 use crate::trace::Time;
 
@@ -52,55 +50,34 @@ pub(super) fn read_compressed<T>(
 ) -> Result<T, ArchiveError> {
     let unreadable = |e: std::io::Error| ArchiveError::Unreadable(format!("{}: {e}", path.display()));
     let mut magic = Vec::new();
-    File::open(path).and_then(|f| f.take(6).read_to_end(&mut magic)).map_err(unreadable)?;
-    through(magic_of(&magic), File::open(path).map_err(unreadable)?, &path.display().to_string(), read)
+    File::open(path).and_then(|f| f.take(MAGIC_LEN as u64).read_to_end(&mut magic)).map_err(unreadable)?;
+    let mut file = File::open(path).map_err(unreadable)?;
+    match Compression::of(&magic) {
+        None => read(&mut file),
+        Some(compression) => through(compression, file, &path.display().to_string(), read),
+    }
 }
 
 /// Reads an archive in memory that may be compressed.
 pub(super) fn read_blob(blob: &[u8]) -> Result<Layer, ArchiveError> {
-    let failed = |e: std::io::Error| ArchiveError::Unreadable(format!("a layer in memory: {e}"));
-    let Some(program) = magic_of(blob) else { return read_archive(blob) };
-    let mut file = File::from(memfd_create("layer", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?);
-    file.write_all(blob).and_then(|()| file.rewind()).map_err(failed)?;
-    through(Some(program), file, "a layer", |from| read_archive(from))
-}
-
-/// The program that undoes a compression, by what the file begins with.
-fn magic_of(head: &[u8]) -> Option<&'static str> {
-    match head {
-        [0x1f, 0x8b, ..] => Some("gzip"),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => Some("xz"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
-        _ => None,
-    }
+    let Some(compression) = Compression::of(blob) else { return read_archive(blob) };
+    let file = in_memory("ovlcheck-layer", blob)
+        .map_err(|e| ArchiveError::Unreadable(format!("a layer in memory: {e}")))?;
+    through(compression, file, "a layer", |from| read_archive(from))
 }
 
 fn through<T>(
-    program: Option<&str>,
-    mut file: File,
+    compression: Compression,
+    file: File,
     name: &str,
     read: impl FnOnce(&mut dyn Read) -> Result<T, ArchiveError>,
 ) -> Result<T, ArchiveError> {
-    let Some(program) = program else { return read(&mut file) };
-    let failed = |e: std::io::Error| ArchiveError::Unreadable(format!("{name}: {e}"));
-    let mut child =
-        Command::new(program)
-            .arg("-dc")
-            .stdin(file)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| ArchiveError::Unreadable(format!("{name} needs {program}, which does not start: {e}")))?;
-    let result = match child.stdout.take() {
-        Some(mut stdout) => read(&mut stdout),
-        None => Err(ArchiveError::Unreadable(format!("{program} has no output"))),
-    };
-    // Its output is closed, so it ends in any case; of what nobody reads any more it may die.
-    let status = child.wait().map_err(failed)?;
-    if result.is_ok() && !status.success() && status.signal() != Some(libc::SIGPIPE) {
-        return Err(ArchiveError::Unreadable(format!("{name}: {program} ended with {status}")));
-    }
-    result
+    let mut from = compression
+        .undo(file)
+        .map_err(|e| ArchiveError::Unreadable(format!("{name} needs a program to decompress it: {e}")))?;
+    let result = read(&mut from)?;
+    from.finish().map_err(|e| ArchiveError::Unreadable(format!("{name}: {e}")))?;
+    Ok(result)
 }
 
 /// Reads a tar archive.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::modules::{self, NEEDED};
+use crate::compression::{Compression, Decompressor, in_memory};
 use crate::exec::error::ExecError;
 
 /// The x86 boot protocol's mark, at 0x202 of an image that a boot loader takes.
@@ -15,8 +15,6 @@ const BOOT_MARK: &[u8] = b"HdrS";
 /// What a guest boots: an image, and the modules it needs in the order they load.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// What people call it: the name of the file or directory it was found in.
-    pub name: String,
     pub(super) image: Vec<u8>,
     pub(super) modules: Vec<(String, Vec<u8>)>,
 }
@@ -57,8 +55,6 @@ impl Kernel {
             }
         }
         let names: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
-        let name =
-            places.first().and_then(|p| p.file_name()).map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let Some(image) = image else {
             return Err(ExecError::unsupported(
                 format!("no kernel image in {}", names.join(", ")),
@@ -97,11 +93,9 @@ impl Kernel {
                 .map(Some),
         };
         let modules = modules::in_order(&NEEDED, read)?;
-        Ok(Kernel { name, image, modules })
+        Ok(Kernel { image, modules })
     }
-}
 
-impl Kernel {
     /// The release that the image names itself (`kernel_version` of the boot protocol).
     pub fn release(&self) -> String {
         let at = self.image.get(0x20e..0x210).map_or(0, |b| usize::from(b[0]) | usize::from(b[1]) << 8);
@@ -152,10 +146,12 @@ fn unpack(package: &Path, image: &mut Option<Vec<u8>>, found: &mut BTreeMap<Stri
     let member = file.take(len);
     let data: Box<dyn Read> = match compression.as_str() {
         "" => Box::new(member),
-        ending => Box::new(Decompressed::start(
-            program_for(ending).ok_or_else(|| broken(&format!("its data are compressed with {ending}")))?,
-            member,
-        )?),
+        ending => {
+            let compression = Compression::by_ending(ending)
+                .ok_or_else(|| broken(&format!("its data are compressed with {ending}")))?;
+            // The program would read on behind the member.
+            Box::new(undo(compression, in_memory("ovlcheck-package", member).map_err(|e| broken(&e))?)?)
+        }
     };
     for entry in tar::Archive::new(data).entries().map_err(|e| broken(&e))? {
         let mut entry = entry.map_err(|e| broken(&e))?;
@@ -200,69 +196,20 @@ fn data_member(file: &mut File) -> std::io::Result<(String, u64)> {
     }
 }
 
-fn program_for(ending: &str) -> Option<&'static str> {
-    match ending {
-        "xz" => Some("xz"),
-        "zst" => Some("zstd"),
-        "gz" => Some("gzip"),
-        _ => None,
-    }
-}
-
-/// The output of a program that decompresses.
-struct Decompressed(std::process::Child);
-
-impl Decompressed {
-    fn start(program: &str, mut from: impl Read) -> Result<Decompressed, ExecError> {
-        // The program reads a file of its own, so nobody need feed it.
-        let spool = rustix::fs::memfd_create("ovlcheck-package", rustix::fs::MemfdFlags::CLOEXEC)
-            .map(File::from)
-            .map_err(|e| ExecError::Setup(format!("memfd_create: {e}")))?;
-        let mut spool = spool;
-        std::io::copy(&mut from, &mut spool)
-            .and_then(|_| spool.seek(SeekFrom::Start(0)))
-            .map_err(|e| ExecError::Setup(format!("reading a package: {e}")))?;
-        Command::new(program)
-            .arg("-dc")
-            .stdin(spool)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map(Decompressed)
-            .map_err(|e| ExecError::unsupported(format!("{program} does not start: {e}"), format!("install {program}")))
-    }
-}
-
-impl Read for Decompressed {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match &mut self.0.stdout {
-            Some(stdout) => stdout.read(buffer),
-            None => Ok(0),
-        }
-    }
-}
-
-impl Drop for Decompressed {
-    fn drop(&mut self) {
-        drop(self.0.stdout.take());
-        drop(self.0.wait());
-    }
-}
-
 /// A module as the kernel takes it.
 fn decompress(data: Vec<u8>, name: &str) -> Result<Vec<u8>, ExecError> {
-    let program = match data.as_slice() {
-        [0x1f, 0x8b, ..] => "gzip",
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => "xz",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
-        _ => return Ok(data),
-    };
+    let Some(compression) = Compression::of(&data) else { return Ok(data) };
+    let failed = |e: std::io::Error| ExecError::Setup(format!("decompressing the module {name}: {e}"));
+    let mut from = undo(compression, in_memory("ovlcheck-module", data.as_slice()).map_err(failed)?)?;
     let mut out = Vec::new();
-    Decompressed::start(program, data.as_slice())?
-        .read_to_end(&mut out)
-        .map_err(|e| ExecError::Setup(format!("decompressing the module {name}: {e}")))?;
-    if out.starts_with(b"\x7fELF") {
-        return Ok(out);
-    }
-    Err(ExecError::Setup(format!("{program} could not decompress the module {name}")))
+    from.read_to_end(&mut out).and_then(|_| from.finish()).map_err(failed)?;
+    Ok(out)
+}
+
+/// Starts to undo a compression.
+fn undo(compression: Compression, file: File) -> Result<Decompressor, ExecError> {
+    compression.undo(file).map_err(|e| {
+        let remedy = format!("install {}", e.program);
+        ExecError::unsupported(e.to_string(), remedy)
+    })
 }

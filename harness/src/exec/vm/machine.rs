@@ -68,7 +68,6 @@ pub struct Machine(Arc<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    name: String,
     release: String,
     options: MachineOptions,
     image: OwnedFd,
@@ -103,22 +102,12 @@ impl Machine {
         }
         let initramfs = in_memory("ovlcheck-initramfs", &archive.finish())?;
         let image = in_memory("ovlcheck-kernel", &kernel.image)?;
-        Ok(Machine(Arc::new(Parts { name: kernel.name.clone(), release: kernel.release(), options, image, initramfs })))
-    }
-
-    /// What people call its kernel.
-    pub fn name(&self) -> &str {
-        &self.0.name
+        Ok(Machine(Arc::new(Parts { release: kernel.release(), options, image, initramfs })))
     }
 
     /// The release of its kernel, as `uname -r` would say there.
     pub fn release(&self) -> &str {
         &self.0.release
-    }
-
-    /// Who executes its instructions.
-    pub fn acceleration(&self) -> Acceleration {
-        self.0.options.acceleration
     }
 
     /// The same machine with another [`Acceleration`].
@@ -127,7 +116,6 @@ impl Machine {
         let options = MachineOptions { acceleration, ..self.0.options.clone() };
         let (image, initramfs) = (copy(&self.0.image)?, copy(&self.0.initramfs)?);
         Ok(Machine(Arc::new(Parts {
-            name: self.0.name.clone(),
             release: self.0.release.clone(),
             options,
             image,
