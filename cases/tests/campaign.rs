@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::Arguments;
-use ovlcheck::campaign::{Event, Judging, Settings, examine, find_again, investigate, run, self_test};
+use ovlcheck::campaign::{Event, Judging, Settings, Shard, examine, find_again, investigate, run, self_test};
 use ovlcheck::case::Case;
 use ovlcheck::check::{Divergence, Oracle, Place, judge, judge_foreseen};
 use ovlcheck::exec::{Executor, TargetSpec, WorkerConfig, worker_entry};
@@ -95,6 +95,7 @@ fn settings(worker: WorkerConfig, seed: u64, cases: u64) -> Settings {
     Settings {
         seed,
         cases,
+        shard: Shard::WHOLE,
         time: None,
         jobs: 1,
         profile: Profile::new(worker.privilege),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Arguments, Completion, Trial};
-use ovlcheck::campaign::{Settings, run};
+use ovlcheck::campaign::{Settings, Shard, run};
 use ovlcheck::exec::{ExecError, TargetSpec, WorkerConfig, worker_entry};
 use ovlcheck::generate::Profile;
 use ovlcheck::step::Op;
@@ -71,6 +71,7 @@ fn agrees_with_a_campaign(privilege: Privilege) -> Result<()> {
     let settings = Settings {
         seed: 1,
         cases: CASES,
+        shard: Shard::WHOLE,
         time: None,
         jobs: 1,
         // The table speaks of default mounts.

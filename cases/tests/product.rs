@@ -784,8 +784,9 @@ fn docs_every_command_is_one() -> Result<()> {
         if !known || command.contains(['[', '|', '<']) {
             continue;
         }
-        // What follows is not for ovlcheck, or a comment.
-        words.truncate(words.iter().position(|w| w == "--" || w.starts_with('#')).unwrap_or(words.len()));
+        // What follows is not for ovlcheck, a comment, or the shell's.
+        let theirs = |w: &String| w == "--" || w.starts_with(['#', '>']);
+        words.truncate(words.iter().position(theirs).unwrap_or(words.len()));
         words.push("--help".to_owned());
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let ended = ovlcheck(&words)?;

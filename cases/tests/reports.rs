@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use libtest_mimic::{Arguments, Completion};
-use ovlcheck::campaign::{Finding, Settings, run_cases};
+use ovlcheck::campaign::{Finding, Settings, Shard, run_cases};
 use ovlcheck::case::{Case, text};
 use ovlcheck::check::judge;
 use ovlcheck::exec::{ExecError, Executor, TargetSpec, WorkerConfig, worker_entry};
@@ -166,6 +166,7 @@ fn summary() -> Result<Completion> {
     let settings = Settings {
         seed: 7,
         cases: cases.len() as u64,
+        shard: Shard::WHOLE,
         time: None,
         jobs: 1,
         profile: Profile::new(Privilege::Rootless),

@@ -6,10 +6,12 @@ mod confirm;
 mod find;
 mod run;
 mod selftest;
+mod shard;
 mod stats;
 
 pub use confirm::{Confirmed, confirm};
 pub use find::{Finding, Judging, entries, examine, find_again, investigate, mirrored, start_mirror};
 pub use run::{Event, Settings, run, run_cases};
 pub use selftest::{FaultResult, REPLAYS, SelfTest, ShrunkFault, self_test};
+pub use shard::{NoShard, Shard};
 pub use stats::{Known, Stats, Summary};

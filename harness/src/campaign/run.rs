@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::confirm::{Confirmed, confirm};
 use super::find::{Finding, Judging, investigate, mirrored, start_mirror};
+use super::shard::Shard;
 use super::stats::{Known, Stats, Summary};
 use crate::case::Case;
 use crate::check::{Signature, origins};
@@ -23,6 +24,8 @@ pub struct Settings {
     pub seed: u64,
     /// How many cases, unless time runs out first.
     pub cases: u64,
+    /// Which part of them.
+    pub shard: Shard,
     /// How long at most.
     pub time: Option<Duration>,
     /// How many workers.
@@ -52,6 +55,7 @@ impl Settings {
         Settings {
             seed: 1,
             cases: 1000,
+            shard: Shard::WHOLE,
             time: None,
             jobs: 1,
             profile: if kernel { profile } else { profile.without_options() },
@@ -82,7 +86,7 @@ pub enum Event<'a> {
         diverged: u64,
         /// Time since the start.
         elapsed: Duration,
-        /// Every case with a smaller index is done.
+        /// Every case of this part with a smaller index is done.
         settled: u64,
     },
     /// A divergence of a new signature was found, and shrunk.
@@ -127,7 +131,7 @@ where
     run_cases(settings, &source, 0, stop, on_event)
 }
 
-/// Runs the cases that `source` gives for the indices from `first` on, up to the number in the settings.
+/// Runs the cases that `source` gives for the indices from `first` on, up to the number in the settings, and of them its part.
 ///
 /// # Errors
 /// As [`run`].
@@ -148,7 +152,7 @@ where
         settings,
         stop,
         source,
-        next: AtomicU64::new(first),
+        next: AtomicU64::new(settings.shard.first(first)),
         in_hand: Mutex::new(BTreeSet::new()),
         begun: Instant::now(),
         state: Mutex::new(State {
@@ -183,6 +187,7 @@ where
     Ok(Summary {
         seed: settings.seed,
         seeds: 1,
+        shard: settings.shard,
         environment: state.environment,
         stats: state.stats,
         findings: state.found,
@@ -203,15 +208,14 @@ fn told(
 ) -> Vec<Known> {
     let of = |(n, deviation): (usize, &crate::expectations::KnownDeviation)| {
         let cases = stats.known.get(&n).copied().unwrap_or(0);
+        let due = (deviation.case.is_none() && deviation.applies(environment)).then_some(deviation.within);
         let gone = match confirmed.get(&n) {
-            Some(Confirmed::Shown) => false,
             Some(Confirmed::Gone) => true,
             // Another one in its case: that is news enough.
-            Some(Confirmed::Other) => false,
-            None if deviation.case.is_some() => false,
-            None => cases == 0 && !interrupted && stats.cases >= deviation.within && deviation.applies(environment),
+            Some(Confirmed::Shown | Confirmed::Other) => false,
+            None => cases == 0 && !interrupted && due.is_some_and(|within| stats.cases >= within),
         };
-        Known { name: deviation.name.clone(), line: deviation.line, cases, gone }
+        Known { name: deviation.name.clone(), line: deviation.line, cases, gone, due }
     };
     expectations.deviations.iter().enumerate().map(of).collect()
 }
@@ -226,7 +230,7 @@ impl<F: FnMut(Event<'_>) + Send> Shared<'_, F> {
             return None;
         }
         let mut in_hand = self.in_hand();
-        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let index = self.next.fetch_add(self.settings.shard.count(), Ordering::Relaxed);
         if index >= self.settings.cases {
             return None;
         }
@@ -238,7 +242,7 @@ impl<F: FnMut(Event<'_>) + Send> Shared<'_, F> {
         self.in_hand.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// The first index that is not done.
+    /// The first index of this part that is not done.
     fn settled(&self) -> u64 {
         let in_hand = self.in_hand();
         in_hand.first().copied().unwrap_or_else(|| self.next.load(Ordering::Relaxed).min(self.settings.cases))

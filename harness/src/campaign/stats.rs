@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::find::Finding;
+use super::shard::Shard;
 use crate::case::Case;
 use crate::check::{Deviation, Judgement, TargetOrigin, Transparency};
 use crate::errno::Errno;
@@ -178,6 +179,8 @@ pub struct Known {
     pub cases: u64,
     /// It did not come true although it should have.
     pub gone: bool,
+    /// After how many cases it is gone if none met it; `None` if something else says so.
+    pub due: Option<u64>,
 }
 
 /// What a campaign came to.
@@ -187,6 +190,8 @@ pub struct Summary {
     pub seed: u64,
     /// How many campaigns this is about, each with the next seed.
     pub seeds: u64,
+    /// Which part of them.
+    pub shard: Shard,
     /// Where it ran; `None` if no worker came up.
     pub environment: Option<Environment>,
     /// The counts.

@@ -8,19 +8,17 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::extent::ExtentArgs;
 use super::guest::GuestArgs;
 use super::replay::write_executable;
-use super::{CANNOT, DEFECT, DIVERGED, HELD, INTERRUPTED, WorkerArgs, refuse};
+use super::{CANNOT, DEFECT, DIVERGED, HELD, INTERRUPTED, USAGE, WorkerArgs, refuse};
 use super::{say, say_raw};
-use crate::campaign::{Event, Finding, Settings, Summary, run as run_campaign};
+use crate::campaign::{Event, Finding, Settings, Shard, Summary, run as run_campaign};
 use crate::exec::{Place, TargetSpec};
 use crate::generate::Profile;
 use crate::report;
 use crate::script;
 use crate::trace::Filesystem;
-
-/// Cases of the default campaign.
-const DEFAULT_CASES: u64 = 12_000;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -36,69 +34,42 @@ Examples:
 /// What `ovlcheck run` takes.
 #[derive(Debug, Clone, Args)]
 pub(super) struct RunArgs {
-    /// Draw every case from this seed; without it, from the time of day (it is printed).
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Run this many cases [default: 12000, or no limit with --time].
-    #[arg(long, value_name = "N")]
-    cases: Option<u64>,
-    /// Stop after this many seconds.
-    #[arg(long, value_name = "SECONDS")]
-    time: Option<u64>,
-    /// Run this many workers [default: one per processor].
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[command(flatten)]
+    pub(super) extent: ExtentArgs,
     /// Draw at most this many steps per case.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=200))]
-    steps: u64,
+    pub(super) steps: u64,
     /// Run every N-th case on a plain filesystem as well, and compare [0: none].
     #[arg(long, value_name = "N", default_value_t = 4)]
-    mirror: u64,
+    pub(super) mirror: u64,
     /// Write case, report, trace and shell script of every finding to this directory.
     #[arg(long, value_name = "DIR")]
-    keep: Option<PathBuf>,
+    pub(super) keep: Option<PathBuf>,
     /// What the target is known to do otherwise, as docs/targets.md describes it: only what is not in this
     /// file is a finding, and what is in it but no longer so is one as well.
     #[arg(long, value_name = "FILE.toml")]
-    expect: Option<PathBuf>,
+    pub(super) expect: Option<PathBuf>,
     /// Write a file for --expect with an entry for what was found.
     #[arg(long, value_name = "FILE.toml")]
-    propose: Option<PathBuf>,
+    pub(super) propose: Option<PathBuf>,
     /// Run the campaign with so many seeds, one after the other, each as long as one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
+    pub(super) seeds: u64,
     /// Print what was reached: errors by operation, operations by the state of their target, clauses by how
     /// often they fired.
     #[arg(long)]
-    coverage: bool,
+    pub(super) coverage: bool,
     /// With --coverage: how often each clause is wanted to fire.
     #[arg(long, value_name = "N", default_value_t = 100, requires = "coverage")]
-    wanted: u64,
+    pub(super) wanted: u64,
     /// Print JSON, one value a line, as docs/json.md describes it.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
     /// Write the results as JUnit XML to this file.
     #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
+    pub(super) junit: Option<PathBuf>,
     #[command(flatten)]
     pub(super) worker: WorkerArgs,
-}
-
-impl RunArgs {
-    /// A campaign in guests, with everything else as usual.
-    pub(super) fn in_guests(
-        guest: GuestArgs,
-        seed: u64,
-        cases: Option<u64>,
-        time: Option<u64>,
-        jobs: Option<usize>,
-        rootless: bool,
-        keep: Option<PathBuf>,
-    ) -> RunArgs {
-        let usual = RunArgs::default();
-        let worker = WorkerArgs { rootless, guest, ..usual.worker.clone() };
-        RunArgs { seed: Some(seed), cases, time, jobs, keep, worker, ..usual }
-    }
 }
 
 impl Default for RunArgs {
@@ -115,10 +86,7 @@ impl Default for RunArgs {
             guest: GuestArgs::default(),
         };
         RunArgs {
-            seed: None,
-            cases: None,
-            time: None,
-            jobs: None,
+            extent: ExtentArgs::default(),
             steps: 30,
             mirror: 4,
             keep: None,
@@ -147,14 +115,6 @@ pub(super) fn stop_flag() -> Arc<AtomicBool> {
     stop
 }
 
-/// A seed for those who gave none.
-pub(super) fn seed_or_time(seed: Option<u64>) -> u64 {
-    seed.unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        now.as_secs() % 1_000_000
-    })
-}
-
 pub(super) fn run(args: &RunArgs) -> u8 {
     match execute(args, &stop_flag()) {
         Ok((summary, hint, status)) => {
@@ -175,16 +135,27 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 /// Runs the campaign and tells its findings as they come. Gives the summary, what the user may do about the
 /// findings, and the exit status; or the status that says why there is no summary.
 pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, String, u8), u8> {
+    let shard = args.extent.shard().map_err(|why| {
+        eprintln!("ovlcheck: {why}");
+        USAGE
+    })?;
+    let asked = args.extent.cases(args.worker.guest.is_asked_for());
+    if shard.share(asked) == 0 && asked > 0 {
+        eprintln!("ovlcheck: shard {shard} of {asked} cases is empty: take fewer shards");
+        return Err(USAGE);
+    }
     let worker = args.worker.place().map_err(|e| refuse(&e))?;
+    let in_guests = matches!(worker.place, Place::Guest(_));
     let expectations = args.worker.expectations(args.expect.as_deref())?;
     let steps = args.steps as usize;
     // A guest in software is some ten times slower.
-    let shrink_time = Duration::from_secs(if matches!(worker.place, Place::Guest(_)) { 60 } else { 10 });
+    let shrink_time = Duration::from_secs(if in_guests { 60 } else { 10 });
     let settings = Settings {
-        seed: seed_or_time(args.seed),
-        cases: args.cases.unwrap_or(if args.time.is_some() { u64::MAX } else { DEFAULT_CASES }),
-        time: args.time.map(Duration::from_secs),
-        jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
+        seed: args.extent.seed(),
+        cases: asked,
+        shard,
+        time: args.extent.time(),
+        jobs: args.extent.jobs(),
         profile: Profile { steps: steps.min(10)..=steps, ..args.worker.profile(&worker) },
         worker,
         mirror: args.mirror,
@@ -199,11 +170,11 @@ pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, Str
             return Err(CANNOT);
         }
     }
-    let total = settings.cases;
+    let total = shard.share(settings.cases);
     if args.json {
-        say!("{}", report::json_begin("run", Some(settings.seed)));
+        say!("{}", report::json_begin_campaign(&settings, args.seeds));
     } else {
-        say!("seed {}", settings.seed);
+        say!("seed {}{}", settings.seed, of_shard(shard));
     }
     let mut progress = Progress::new();
     let (mut before, mut whole) = (Duration::ZERO, None::<Summary>);
@@ -277,14 +248,25 @@ pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, Str
     Ok((summary, hint, status))
 }
 
+/// What part of a campaign this is, where it is not the whole.
+fn of_shard(shard: Shard) -> String {
+    if shard.is_whole() { String::new() } else { format!(", shard {shard}") }
+}
+
 fn status(summary: &Summary) -> u8 {
-    match summary {
-        s if s.interrupted => INTERRUPTED,
-        s if s.stats.diverged > 0 || !s.findings.is_empty() => DIVERGED,
-        s if s.known.iter().any(|known| known.gone) => DIVERGED,
-        s if !s.defects.is_empty() => DEFECT,
-        s if s.stats.cases == 0 => CANNOT,
-        _ => HELD,
+    let gone = summary.known.iter().any(|known| known.gone);
+    let news = summary.stats.diverged > 0 || !summary.findings.is_empty() || gone;
+    status_of(summary.interrupted, news, !summary.defects.is_empty(), summary.stats.cases)
+}
+
+/// The exit status of a campaign: whether it was interrupted, found something, met a defect, and ran anything.
+pub(super) fn status_of(interrupted: bool, news: bool, defects: bool, cases: u64) -> u8 {
+    match () {
+        () if interrupted => INTERRUPTED,
+        () if news => DIVERGED,
+        () if defects => DEFECT,
+        () if cases == 0 => CANNOT,
+        () => HELD,
     }
 }
 

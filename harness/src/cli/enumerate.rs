@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::campaign::{Progress, keep, stop_flag};
 use super::{CANNOT, DEFECT, DIVERGED, HELD, INTERRUPTED, USAGE, WorkerArgs, refuse, say, say_raw};
-use crate::campaign::{Event, Settings, run_cases};
+use crate::campaign::{Event, Settings, Shard, run_cases};
 use crate::enumerate::{Alphabet, Plan, layers};
 use crate::exec::{Executor, WorkerConfig};
 use crate::generate::Profile;
@@ -171,6 +171,7 @@ fn go_on(
     let settings = Settings {
         seed: 0,
         cases: plan.len(),
+        shard: Shard::WHOLE,
         time: None,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         profile: Profile::new(worker.privilege),

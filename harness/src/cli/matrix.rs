@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::campaign::{Progress, RunArgs, stop_flag};
 use super::targets::{NAMED, named};
 use super::{CANNOT, HELD, INTERRUPTED, USAGE, WorkerArgs, say_raw};
-use crate::campaign::{Event, Settings, run as run_campaign};
+use crate::campaign::{Event, Settings, Shard, run as run_campaign};
 use crate::report::{self, Column};
 
 pub(super) const EXAMPLES: &str = "\
@@ -114,6 +114,7 @@ fn column(
     let settings = Settings {
         seed: args.seed,
         cases: args.cases,
+        shard: Shard::WHOLE,
         time: args.time.map(Duration::from_secs),
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         profile: worker.profile(&config),

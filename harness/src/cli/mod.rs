@@ -4,8 +4,10 @@ mod campaign;
 mod doctor;
 mod enumerate;
 mod explain;
+mod extent;
 mod guest;
 mod matrix;
+mod merge;
 mod replay;
 mod resolve;
 mod selftest;
@@ -38,6 +40,8 @@ pub const USAGE: u8 = 2;
 pub const CANNOT: u8 = 3;
 /// Exit status: a defect of ovlcheck.
 pub const DEFECT: u8 = 4;
+/// Exit status: `git bisect run` is to skip this kernel.
+pub const CANNOT_TELL: u8 = 125;
 /// Exit status: interrupted.
 pub const INTERRUPTED: u8 = 130;
 
@@ -50,9 +54,11 @@ Examples:
     'fuse-overlayfs -o lowerdir={lowerdir},upperdir={upperdir},workdir={workdir} {merged}'
   ovlcheck replay found/*.case               run case files again
   ovlcheck rules RMV                         what the model says about removal
+  ovlcheck vm --kernel linux-image-6.12.deb  another kernel, in a virtual machine
 
 Exit status: 0 all held, 1 a divergence, 2 wrong usage or a bad case file, 3 this machine cannot run
-what was asked or nothing ran, 4 a defect of ovlcheck, 130 interrupted.";
+what was asked or nothing ran, 4 a defect of ovlcheck, 125 cannot tell (vm --bisect alone),
+130 interrupted.";
 
 const RULES_EXAMPLES: &str = "\
 Examples:
@@ -134,6 +140,9 @@ enum Command {
     /// Run the same cases on several targets, and show clause by target what holds.
     #[command(after_help = matrix::EXAMPLES)]
     Matrix(matrix::MatrixArgs),
+    /// Make one summary of those that the shards of a campaign printed with --json.
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::MergeArgs),
     /// Merge layers of this machine as they lie on disk, and compare a mount of them.
     #[command(after_help = resolve::EXAMPLES)]
     Resolve(resolve::ResolveArgs),
@@ -275,6 +284,7 @@ pub fn main() -> ExitCode {
         Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Walkthrough(args) => walkthrough::walkthrough(&args),
         Command::Matrix(args) => matrix::matrix(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::Resolve(args) => resolve::resolve(&args),
         Command::Vm(args) => vm::vm(&args),
         Command::SelfTest(args) => selftest::self_test(&args),

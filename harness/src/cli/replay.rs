@@ -170,7 +170,7 @@ struct Told<'a> {
 impl<'a> Told<'a> {
     fn begin(args: &'a ReplayArgs) -> Told<'a> {
         if args.json {
-            say!("{}", report::json_begin("replay", None));
+            say!("{}", report::json_begin("replay"));
         }
         Told { args, tests: Vec::new(), counts: [0; 3] }
     }

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::campaign::{Progress, seed_or_time, stop_flag};
+use super::campaign::{Progress, stop_flag};
+use super::extent::seed_or_time;
 use super::{CANNOT, DEFECT, HELD, INTERRUPTED, WorkerArgs, refuse};
 use super::{say, say_raw};
-use crate::campaign::{SelfTest, Settings, self_test as run_self_test};
+use crate::campaign::{SelfTest, Settings, Shard, self_test as run_self_test};
 use crate::case::Case;
 use crate::exec::WorkerConfig;
 use crate::report;
@@ -56,6 +57,7 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
         .map(|worker| Settings {
             seed,
             cases: args.cases,
+            shard: Shard::WHOLE,
             time: None,
             jobs: 1,
             profile: super::profile(&worker),

@@ -1,17 +1,15 @@
 //! `ovlcheck vm`
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
 
 use super::campaign::{RunArgs, execute, stop_flag};
+use super::extent::ExtentArgs;
 use super::guest::{GuestArgs, MachineArgs};
-use super::{CANNOT, HELD, INTERRUPTED, USAGE, say, say_raw};
-use crate::campaign::Summary;
-use crate::check::Signature;
-use crate::report;
+use super::{CANNOT, CANNOT_TELL, DIVERGED, HELD, INTERRUPTED, USAGE, WorkerArgs, say, say_raw};
+use crate::report::{self, TriedKernel};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -31,18 +29,8 @@ pub(super) struct VmArgs {
     kernel: Vec<String>,
     #[command(flatten)]
     machine: MachineArgs,
-    /// Draw every case from this seed, for every kernel; without it, from the time of day (it is printed).
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Run this many cases on each kernel [default: 2000, or no limit with --time].
-    #[arg(long, value_name = "N")]
-    cases: Option<u64>,
-    /// Stop each campaign after this many seconds.
-    #[arg(long, value_name = "SECONDS")]
-    time: Option<u64>,
-    /// Run this many guests at once [default: one per processor].
-    #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
+    #[command(flatten)]
+    extent: ExtentArgs,
     /// Mount in a user namespace with `userxattr` in the guests.
     #[arg(long)]
     rootless: bool,
@@ -54,41 +42,28 @@ pub(super) struct VmArgs {
     bisect: bool,
 }
 
-/// Cases for each kernel: a guest in software is slower than its host.
-const DEFAULT_CASES: u64 = 2000;
-
-/// `git bisect run` skips a commit that gives this.
-const CANNOT_TELL: u8 = 125;
-
-/// What came of one kernel.
-struct Tried {
-    name: String,
-    /// The summary, or the exit status that stands for why there is none.
-    result: Result<Summary, u8>,
-    status: u8,
-}
-
 pub(super) fn vm(args: &VmArgs) -> u8 {
     if args.bisect && args.kernel.len() != 1 {
         eprintln!("ovlcheck: --bisect takes one kernel");
         return USAGE;
     }
     let stop = stop_flag();
-    let seed = super::campaign::seed_or_time(args.seed);
-    let mut tried = Vec::new();
+    // One seed for all of them.
+    let extent = args.extent.seeded();
+    let (mut tried, mut statuses) = (Vec::new(), Vec::new());
     for (n, kernel) in args.kernel.iter().enumerate() {
         if args.kernel.len() > 1 {
             say!("kernel {} of {}: {kernel}", n + 1, args.kernel.len());
         }
-        let run = RunArgs::in_guests(
-            GuestArgs::new(kernel.split(',').map(PathBuf::from).collect(), args.machine.clone()),
-            seed,
-            args.cases.or(args.time.is_none().then_some(DEFAULT_CASES)),
-            args.time,
-            args.jobs,
-            args.rootless,
-            args.keep.as_ref().map(|dir| dir.join((n + 1).to_string())),
-        );
+        let usual = RunArgs::default();
+        let places = kernel.split(',').map(PathBuf::from).collect();
+        let guest = GuestArgs::new(places, args.machine.clone());
+        let run = RunArgs {
+            extent: extent.clone(),
+            keep: args.keep.as_ref().map(|dir| dir.join((n + 1).to_string())),
+            worker: WorkerArgs { rootless: args.rootless, guest, ..usual.worker.clone() },
+            ..usual
+        };
         let (result, status) = match execute(&run, &stop) {
             Ok((summary, hint, status)) => {
                 say_raw!("{}", report::summary(&summary, &hint));
@@ -96,66 +71,27 @@ pub(super) fn vm(args: &VmArgs) -> u8 {
             }
             Err(status) => (Err(status), status),
         };
-        tried.push(Tried { name: kernel.clone(), result, status });
+        tried.push(TriedKernel { name: kernel.clone(), result });
+        statuses.push(status);
         if stop.load(Ordering::Relaxed) {
             break;
         }
     }
     if args.kernel.len() > 1 {
-        say_raw!("\n{}", table(&tried));
+        say_raw!("\n{}", report::kernels(&tried));
     }
-    let status = worst(&tried);
+    let status = worst(&statuses);
     match status {
         _ if stop.load(Ordering::Relaxed) => INTERRUPTED,
-        HELD | super::DIVERGED => status,
+        HELD | DIVERGED => status,
         _ if args.bisect => CANNOT_TELL,
         _ => status,
     }
 }
 
 /// A divergence outranks everything, and whatever is wrong outranks what held.
-fn worst(tried: &[Tried]) -> u8 {
-    let statuses = || tried.iter().map(|t| t.status);
-    if statuses().any(|s| s == super::DIVERGED) {
-        return super::DIVERGED;
-    }
-    statuses().find(|s| *s != HELD).unwrap_or(if tried.is_empty() { CANNOT } else { HELD })
-}
-
-/// The kernels side by side, and which divergence is seen on which.
-fn table(tried: &[Tried]) -> String {
-    let mut out =
-        format!("{:>3}  {:<28} {:>8} {:>10} {:>8} {:>9}\n", "", "Linux", "cases", "checked", "steps/s", "diverged");
-    let mut seen: BTreeMap<Signature, (String, Vec<bool>)> = BTreeMap::new();
-    for (n, kernel) in tried.iter().enumerate() {
-        match &kernel.result {
-            Ok(summary) => {
-                let release = summary.environment.as_ref().map_or("", |e| e.kernel.as_str());
-                let stats = &summary.stats;
-                let rate = stats.checked as f64 / summary.elapsed.as_secs_f64().max(1e-9);
-                out += &format!(
-                    "{:>3}  {release:<28} {:>8} {:>10} {rate:>8.0} {:>9}\n",
-                    n + 1,
-                    stats.cases,
-                    stats.checked,
-                    stats.diverged
-                );
-                for finding in &summary.findings {
-                    let row = seen
-                        .entry(finding.divergence.signature())
-                        .or_insert_with(|| (report::short(finding), vec![false; tried.len()]));
-                    row.1[n] = true;
-                }
-            }
-            Err(status) => out += &format!("{:>3}  {} could not be tried (status {status})\n", n + 1, kernel.name),
-        }
-    }
-    if !seen.is_empty() {
-        out += "\ndivergences, by kernel:\n";
-        for (line, on) in seen.values() {
-            let marks: String = on.iter().map(|&yes| if yes { 'x' } else { '.' }).collect();
-            out += &format!("  {marks}  {line}\n");
-        }
-    }
-    out
+fn worst(statuses: &[u8]) -> u8 {
+    let first = |wanted: &dyn Fn(u8) -> bool| statuses.iter().copied().find(|s| wanted(*s));
+    let nothing = if statuses.is_empty() { CANNOT } else { HELD };
+    first(&|s| s == DIVERGED).or_else(|| first(&|s| s != HELD)).unwrap_or(nothing)
 }

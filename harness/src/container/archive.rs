@@ -61,8 +61,8 @@ pub(super) fn read_compressed<T>(
 /// Reads an archive in memory that may be compressed.
 pub(super) fn read_blob(blob: &[u8]) -> Result<Layer, ArchiveError> {
     let Some(compression) = Compression::of(blob) else { return read_archive(blob) };
-    let file = in_memory("ovlcheck-layer", blob)
-        .map_err(|e| ArchiveError::Unreadable(format!("a layer in memory: {e}")))?;
+    let file =
+        in_memory("ovlcheck-layer", blob).map_err(|e| ArchiveError::Unreadable(format!("a layer in memory: {e}")))?;
     through(compression, file, "a layer", |from| read_archive(from))
 }
 

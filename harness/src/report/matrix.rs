@@ -263,6 +263,7 @@ mod tests {
         stats.broken.insert(Clause::FsLinks, (0, 2));
         stats.broken.insert(Clause::FsSetgid, (1, 2));
         let summary = Summary {
+            shard: Default::default(),
             seed: 1,
             seeds: 1,
             environment: None,

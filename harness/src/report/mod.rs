@@ -5,8 +5,10 @@ mod doctor;
 mod explain;
 mod finding;
 mod junit;
+mod kernels;
 mod machine;
 mod matrix;
+mod merged;
 mod propose;
 mod resolved;
 mod rules;
@@ -21,8 +23,15 @@ pub use doctor::doctor;
 pub use explain::{clause, explained, upper_after};
 pub use finding::{finding, short};
 pub use junit::{JunitResult, JunitTest, failed, junit, junit_tests};
-pub use machine::{JSON_VERSION, json_begin, json_case, json_finding, json_progress, json_replayed, json_summary};
+pub use kernels::{TriedKernel, kernels};
+pub(crate) use machine::{
+    CampaignEnd, CountedCalls, CountedResult, CountedTarget, Coverage, Fired, Met, Untested, json_summary,
+};
+pub use machine::{
+    JSON_VERSION, json_begin, json_begin_campaign, json_case, json_finding, json_progress, json_replayed,
+};
 pub use matrix::{Column, Standing, html as matrix_html, markdown as matrix_markdown, text as matrix_text};
+pub(crate) use merged::merged;
 pub use propose::propose;
 pub use resolved::resolved;
 pub use rules::rules;

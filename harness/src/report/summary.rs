@@ -101,6 +101,7 @@ fn write_head(out: &mut String, summary: &Summary) -> std::fmt::Result {
         n @ 2.. => format!("seeds {} to {}", summary.seed, summary.seed.saturating_add(n - 1)),
         _ => format!("seed {}", summary.seed),
     };
+    let seeds = if summary.shard.is_whole() { seeds } else { format!("{seeds}, shard {}", summary.shard) };
     writeln!(out, "{seeds}: {} cases in {seconds:.1} s{cut}", stats.cases)?;
     let rate = |n: u64| n as f64 / seconds.max(1e-9);
     let share = |n: u64| 100.0 * n as f64 / stats.steps.max(1) as f64;

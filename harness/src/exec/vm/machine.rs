@@ -115,12 +115,7 @@ impl Machine {
         let copy = |fd: &OwnedFd| fd.try_clone().doing("dup");
         let options = MachineOptions { acceleration, ..self.0.options.clone() };
         let (image, initramfs) = (copy(&self.0.image)?, copy(&self.0.initramfs)?);
-        Ok(Machine(Arc::new(Parts {
-            release: self.0.release.clone(),
-            options,
-            image,
-            initramfs,
-        })))
+        Ok(Machine(Arc::new(Parts { release: self.0.release.clone(), options, image, initramfs })))
     }
 
     /// The command that boots it, and the descriptors it must inherit.
