@@ -5,7 +5,7 @@ use super::divergence::{Divergence, Oracle, Place};
 use crate::case::Case;
 use crate::container::{ExportError, diff_and_apply};
 use crate::resolve::{Difference, LayerTree, Rules, compare, resolve};
-use crate::trace::{Environment, Observation, Privilege, Trace};
+use crate::trace::{Environment, Observation, Privilege, Trace, kernel_version};
 
 /// What the options of this mount mean for the merging of layers. The model has its own idea of them.
 pub(super) fn rules(environment: &Environment, options: &[String]) -> Rules {
@@ -23,7 +23,8 @@ pub(super) fn rules(environment: &Environment, options: &[String]) -> Rules {
         // `off`, or nothing at all: the module decides, and its default is to follow.
         _ => always || metacopy,
     };
-    Rules { follow_redirects, metacopy, index: root && last("index") == Some("on") }
+    let refuse_late = kernel_version(&environment.kernel) < (6, 16);
+    Rules { follow_redirects, refuse_late, metacopy, index: root && last("index") == Some("on") }
 }
 
 /// Resolves the layers at every look of a trace: how many looks there were, and the first view that is not what

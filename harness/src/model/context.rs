@@ -1,7 +1,7 @@
 //! What the model is told of the world: privilege, kernel, traits of filesystems.
 
 use super::traits::Traits;
-use crate::trace::{Environment, Filesystem, Privilege, kernel_version};
+use crate::trace::{Environment, Filesystem, Kind, Privilege, kernel_version};
 
 /// What is under test: an overlay or a plain directory (the same pipeline without layers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +81,11 @@ impl Context {
     /// Whether an xattr can make a whiteout (`ovl_path_check_xwhiteout_xattr`, since 6.7).
     pub fn knows_xattr_whiteouts(&self) -> bool {
         self.view == View::Overlay && self.kernel >= (6, 7)
+    }
+
+    /// Whether `user.*` xattrs exist on an object of this kind (`xattr_permission`; on sockets since 7.1).
+    pub fn takes_user_xattrs(&self, kind: Kind) -> bool {
+        matches!(kind, Kind::File | Kind::Dir) || kind == Kind::Socket && self.kernel >= (7, 1)
     }
 
     /// Whether the caller has CAP_FSETID and CAP_MKNOD in the initial user namespace.

@@ -247,13 +247,13 @@ impl Model {
         self.cache.node_mut(node_id).upper_data = true;
     }
 
-    /// Copying up into a directory that was removed (FIL-11). Before 6.19 what is built in the work directory
-    /// stays there until the next mount; since then `ovl_copy_up_workdir` cleans it up.
+    /// Copying up into a directory that was removed (FIL-11). From 6.7 to 6.18 what was built in the work
+    /// directory stays there until the next mount; before and since, `ovl_copy_up_workdir` cleans it up.
     fn removed_directory(&mut self, kind: Kind, lower: Ino) -> Errno {
         if kind == Kind::File {
             return self.refuse(Clause::FilRemovedDir, Errno::ENOENT);
         }
-        if self.context.kernel >= (6, 19) {
+        if !((6, 7)..(6, 19)).contains(&self.context.kernel) {
             return self.refuse(Clause::FilRemovedDir, Errno::EIO);
         }
         let body = if kind == Kind::Dir { Body::dir() } else { self.disk[lower].body.clone() };
@@ -316,10 +316,8 @@ impl Model {
         if !wanted {
             return;
         }
-        // user.* xattrs exist on files and directories only; the overlay ignores the EPERM.
-        if self.context.userxattr()
-            && !matches!(kind, Kind::Dir | Kind::File)
-            && self.rules.holds(Clause::CupOriginUser)
+        // The overlay ignores the EPERM.
+        if self.context.userxattr() && !self.context.takes_user_xattrs(kind) && self.rules.holds(Clause::CupOriginUser)
         {
             return;
         }

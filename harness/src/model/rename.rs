@@ -44,23 +44,22 @@ impl Model {
         }
         let old_is_dir = self.is_dir(old);
         let new_is_dir = self.is_dir(new);
-        if exchange {
-            if self.is_negative(new) {
-                return Err(self.refuse(Clause::VfsRenameExchangeMissing, Errno::ENOENT));
-            }
-            if !new_is_dir && new_slash && self.rules.holds(Clause::VfsRenameSlash) {
-                return Err(Errno::ENOTDIR);
-            }
+        if exchange && self.is_negative(new) {
+            return Err(self.refuse(Clause::VfsRenameExchangeMissing, Errno::ENOENT));
+        }
+        // Before 6.19 trailing slashes come before ancestors (then came `__start_renaming`).
+        let ancestors_first = self.context.kernel >= (6, 19);
+        if ancestors_first {
+            self.not_ancestors(old, new, exchange)?;
+        }
+        if exchange && !new_is_dir && new_slash && self.rules.holds(Clause::VfsRenameSlash) {
+            return Err(Errno::ENOTDIR);
         }
         if !old_is_dir && (old_slash || !exchange && new_slash) && self.rules.holds(Clause::VfsRenameSlash) {
             return Err(Errno::ENOTDIR);
         }
-        if self.cache.is_ancestor(old, new_dir) {
-            return Err(self.refuse(Clause::VfsRenameIntoSelf, Errno::EINVAL));
-        }
-        if self.cache.is_ancestor(new, old_dir) {
-            let errno = if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY };
-            return Err(self.refuse(Clause::VfsRenameOntoAncestor, errno));
+        if !ancestors_first {
+            self.not_ancestors(old, new, exchange)?;
         }
 
         // vfs_rename
@@ -91,6 +90,18 @@ impl Model {
             }
         }
         self.rename_dentries(old, new, exchange, whiteout)
+    }
+
+    /// Neither side may lie in the other.
+    fn not_ancestors(&mut self, old: DentryId, new: DentryId, exchange: bool) -> Result<(), Errno> {
+        if self.cache.is_ancestor(old, self.cache.dentry(new).parent) {
+            return Err(self.refuse(Clause::VfsRenameIntoSelf, Errno::EINVAL));
+        }
+        if self.cache.is_ancestor(new, self.cache.dentry(old).parent) {
+            let errno = if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY };
+            return Err(self.refuse(Clause::VfsRenameOntoAncestor, errno));
+        }
+        Ok(())
     }
 
     /// `ovl_can_move`: what is no directory, or is a pure upper one, or anything with `redirect_dir=on`.

@@ -186,15 +186,16 @@ impl Model {
         shown: Option<Shown>,
     ) -> Result<Option<Listing>, Errno> {
         let file = self.file(slot)?;
+        let lost = self.is_lost(&file);
         if file.listed {
             // At its end, too, a read finds out whether the directory is impure still (DIR-13).
             self.find_impure(id, real)?;
-            return Ok(if file.lost { None } else { Some(Vec::new()) });
+            return Ok(if lost { None } else { Some(Vec::new()) });
         }
         let far = self.disk.traits.ends_far;
         self.change_file(slot, |open| {
             (open.listed, open.started) = (true, true);
-            open.at_far_end = if file.lost && far { None } else { Some(far) };
+            open.at_far_end = if lost && far { None } else { Some(far) };
         });
         let mut listing = self.list_real(id, real)?;
         let mut left: Vec<(Dent, bool)> = Vec::new();
@@ -211,7 +212,13 @@ impl Model {
             Some(required) => required || !file.started || shown.contains(name),
             None => false,
         });
-        Ok(if file.lost { None } else { Some(listing) })
+        Ok(if lost { None } else { Some(listing) })
+    }
+
+    /// Whether nothing can be said of where an open directory whose entries pass through stands: after an odd
+    /// seek, and once it has been read from where only the filesystem's own cursor knows.
+    fn is_lost(&self, file: &OpenFile) -> bool {
+        file.lost || file.started && self.disk.traits.reads_by_cursor
     }
 
     /// Whether a name that lies in a directory whose entries pass through can be given by an open directory, and
@@ -266,7 +273,7 @@ impl Model {
     ) -> Result<Option<Vec<Dent>>, Errno> {
         let file = self.file(slot)?;
         let listing = self.list_real(id, real)?;
-        if file.lost || file.started && self.disk.traits.reads_by_cursor {
+        if self.is_lost(&file) {
             self.change_file(slot, |file| file.started = true);
             return Ok(None);
         }

@@ -93,7 +93,7 @@ impl Model {
         let refusal = if write { Errno::EPERM } else { Errno::ENODATA };
         match self.space(name).0 {
             Space::Trusted if !self.initially_capable() => Err(self.refuse(Clause::XatTrusted, refusal)),
-            Space::User if !matches!(self.kind_of(id), Some(Kind::File | Kind::Dir)) => {
+            Space::User if !self.kind_of(id).is_some_and(|kind| self.context.takes_user_xattrs(kind)) => {
                 Err(self.refuse(Clause::XatUserKind, refusal))
             }
             // The capability module keeps the rest of security.* for the administrator.

@@ -12,6 +12,8 @@ use crate::trace::{Content, Kind, NodeSeen, Seen};
 pub struct Rules {
     /// Whether redirects are followed; if not, a directory that has one cannot be entered.
     pub follow_redirects: bool,
+    /// Whether the redirect of an upper directory is refused only if something is found with it (before 6.16).
+    pub refuse_late: bool,
     /// Whether metacopies are followed to their data; if not, there is nobody who can open one.
     pub metacopy: bool,
     /// Whether hard links of lower files stay together: then what a lower name of such a file shows stands
@@ -152,6 +154,7 @@ impl<'a> Resolver<'a, '_> {
         let mut name = Target::Name(name);
         let mut found: Vec<Place> = Vec::new();
         let mut is_dir = false;
+        let mut refused = false;
         let mut next = 0;
         while let Some(&(layer, dir)) = pool.get(next) {
             next += 1;
@@ -185,6 +188,9 @@ impl<'a> Resolver<'a, '_> {
                 if is_dir || !found.is_empty() && !is_file {
                     break;
                 }
+                if refused {
+                    return Search::Refused(Errno::EPERM);
+                }
                 found.push((layer, at));
                 if !tree.is_metacopy(at) {
                     break;
@@ -193,6 +199,9 @@ impl<'a> Resolver<'a, '_> {
                 if !found.is_empty() && !is_dir {
                     // The data of a file cannot be a directory.
                     break;
+                }
+                if refused {
+                    return Search::Refused(Errno::EPERM);
                 }
                 is_dir = true;
                 found.push((layer, at));
@@ -223,7 +232,10 @@ impl<'a> Resolver<'a, '_> {
                 return Search::Unknown;
             }
             if !self.rules.follow_redirects {
-                return Search::Refused(Errno::EPERM);
+                refused = self.rules.refuse_late && layer == 0;
+                if !refused {
+                    return Search::Refused(Errno::EPERM);
+                }
             }
             match redirect.strip_prefix(b"/") {
                 Some(path) => {

@@ -5,7 +5,8 @@ use crate::bytes::Bytes;
 use crate::case::{Case, Layer, NodeKind};
 use crate::trace::{Content, Kind, NodeSeen, Seen, Stat, Time, TreeSeen};
 
-const FOLLOW: Rules = Rules { follow_redirects: true, metacopy: true, index: false };
+const LATE: Rules = Rules { follow_redirects: false, refuse_late: true, ..FOLLOW };
+const FOLLOW: Rules = Rules { follow_redirects: true, refuse_late: false, metacopy: true, index: false };
 
 /// A layer as a look would see it, with what the text does not say made up.
 fn tree(layer: &Layer) -> TreeSeen {
@@ -208,6 +209,10 @@ fn marks_decide_what_merges() {
             Rules { follow_redirects: false, ..FOLLOW },
             &["d", "d/f", "e"],
         ),
+        // An older kernel refuses only what leads somewhere.
+        ("upper\n  file e/g \"\"\n  dir e @redirect=d\nlower\n  dir d\n", LATE, &["d", "e"]),
+        ("upper\n  file e/g \"\"\n  dir e @redirect=x\nlower\n  dir e\n", LATE, &["e", "e/g"]),
+        ("upper\nlower\n  file e/g \"\"\n  dir e @redirect=x\nlower\n  dir e\n", LATE, &["e"]),
     ];
     for (text, rules, expected) in table {
         assert_eq!(paths(&parse(text), *rules), *expected, "{text}");
