@@ -104,6 +104,7 @@ fn settings(worker: WorkerConfig, seed: u64, cases: u64) -> Settings {
         shrink_time: Duration::from_secs(5),
         max_findings: 5,
         expectations: None,
+        focus: None,
         coverage: false,
     }
 }

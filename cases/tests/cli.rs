@@ -32,6 +32,7 @@ fn trials() -> Vec<Trial> {
         trial("a_template_without_layers_is_3", worker(), a_template_without_layers_is_3),
         trial("a_disk_in_a_user_namespace_is_3", vec![Need::Rootless], a_disk_in_a_user_namespace_is_3),
         trial("a_campaign_that_holds_is_0", kernel(), a_campaign_that_holds_is_0),
+        trial("a_filter_draws_what_it_names_and_nothing_is_3", kernel(), a_filter_draws_what_it_names_and_nothing_is_3),
         trial("a_case_that_holds_is_0_and_a_wrong_one_1", kernel(), a_case_that_holds_is_0_and_a_wrong_one_1),
         trial("a_level_leaves_out_what_it_does_not_demand", kernel(), a_level_leaves_out_what_it_does_not_demand),
         trial("a_fault_that_survives_is_4", kernel(), a_fault_that_survives_is_4),
@@ -246,6 +247,21 @@ fn a_campaign_that_holds_is_0() -> Result<()> {
 }
 
 const WHITEOUT: &str = "lower\n  file f \"x\"\nsteps\n  unlink f = ok\nexpect upper\n  whiteout f\n";
+
+fn a_filter_draws_what_it_names_and_nothing_is_3() -> Result<()> {
+    let drawn = ovlcheck(&["draw", "--rootless", "--seed", "2", "--case", "4", "--filter", "flink"])?;
+    ensure!(drawn.expect(0)?.stdout.contains("\n  flink "), "{drawn:?}");
+    let run = ["run", "--rootless", "--jobs", "1", "--seed", "2", "--cases", "2", "--filter"];
+    let focused = |what: &'static str| ovlcheck(&[&run[..], &[what]].concat());
+    let ended = focused("flink")?;
+    ensure!(ended.expect(0)?.stdout.contains("\nflink "), "{ended:?}");
+    // Only root's mounts have it.
+    let ended = focused("MCP-06.copyup")?;
+    ensure!(ended.expect(3)?.stderr.contains("no case drawn was about MCP-06.copyup"), "{ended:?}");
+    let ended = focused("whiteouts")?;
+    ensure!(ended.expect(2)?.stderr.contains("'whiteouts' is no rule"), "{ended:?}");
+    Ok(())
+}
 
 fn a_case_that_holds_is_0_and_a_wrong_one_1() -> Result<()> {
     let (_dir, path) = file(WHITEOUT)?;

@@ -81,6 +81,7 @@ fn agrees_with_a_campaign(privilege: Privilege) -> Result<()> {
         shrink_time: Duration::ZERO,
         max_findings: 0,
         expectations: None,
+        focus: None,
         coverage: false,
     };
     let summary = run(&settings, &AtomicBool::new(false), |_| {})?;

@@ -11,7 +11,7 @@ mod stats;
 
 pub use confirm::{Confirmed, confirm};
 pub use find::{Finding, Judging, entries, examine, find_again, investigate, mirrored, start_mirror};
-pub use run::{Event, Settings, run, run_cases};
+pub use run::{Event, Settings, case_of, run, run_cases};
 pub use selftest::{FaultResult, REPLAYS, SelfTest, ShrunkFault, self_test};
 pub use shard::{NoShard, Shard};
 pub use stats::{Known, Stats, Summary};

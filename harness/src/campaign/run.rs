@@ -10,11 +10,11 @@ use super::find::{Finding, Judging, investigate, mirrored, start_mirror};
 use super::shard::Shard;
 use super::stats::{Known, Stats, Summary};
 use crate::case::Case;
-use crate::check::{Signature, origins};
+use crate::check::{Focus, Signature, origins};
 use crate::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
 use crate::expectations::Expectations;
 use crate::generate::{Profile, draw, seed_for};
-use crate::model::Model;
+use crate::model::{Context, Model};
 use crate::trace::{Environment, Trace};
 
 /// What a campaign is to do.
@@ -32,6 +32,8 @@ pub struct Settings {
     pub jobs: usize,
     /// What kind of cases.
     pub profile: Profile,
+    /// What the cases are to be about; everything if nothing is said.
+    pub focus: Option<Focus>,
     /// How workers run.
     pub worker: WorkerConfig,
     /// The case of every so manieth index is also run on a plain filesystem; 0 for none.
@@ -59,6 +61,7 @@ impl Settings {
             time: None,
             jobs: 1,
             profile: if kernel { profile } else { profile.without_options() },
+            focus: None,
             worker,
             mirror: 4,
             shrink_time: Duration::from_secs(10),
@@ -127,8 +130,20 @@ pub fn run<F>(settings: &Settings, stop: &AtomicBool, on_event: F) -> Result<Sum
 where
     F: FnMut(Event<'_>) + Send,
 {
-    let source = |index| Some(draw::<Model>(&settings.profile, &seed_for(settings.seed, index)));
+    let source = |index| case_of(&settings.profile, settings.focus.as_ref(), settings.seed, index);
     run_cases(settings, &source, 0, stop, on_event)
+}
+
+/// So many are drawn for each case that is to be about something.
+const DRAWN: u64 = 2000;
+
+/// The case of this index in a campaign with this seed. With a focus it is the first that fits of those drawn for the
+/// index, the first of which is the one without a focus; `None` if none fits.
+pub fn case_of(profile: &Profile, focus: Option<&Focus>, seed: u64, index: u64) -> Option<Case> {
+    let Some(focus) = focus else { return Some(draw::<Model>(profile, &seed_for(seed, index))) };
+    let context = Context::assumed(profile.privilege);
+    let mut drawn = (0..DRAWN).map(|n| draw::<Model>(profile, &seed_for(seed, index ^ (n << 40))));
+    drawn.find(|case| focus.admits(case, &context))
 }
 
 /// Runs the cases that `source` gives for the indices from `first` on, up to the number in the settings, and of them its part.

@@ -14,6 +14,7 @@ use super::replay::write_executable;
 use super::{CANNOT, DEFECT, DIVERGED, HELD, INTERRUPTED, USAGE, WorkerArgs, refuse};
 use super::{say, say_raw};
 use crate::campaign::{Event, Finding, Settings, Shard, Summary, run as run_campaign};
+use crate::check::Focus;
 use crate::exec::{Place, TargetSpec};
 use crate::generate::Profile;
 use crate::report;
@@ -25,6 +26,7 @@ Examples:
   ovlcheck run --seed 7                     12000 cases, the same ones every time
   ovlcheck run --time 600 --keep found/     ten minutes; every finding as a case file
   ovlcheck run --coverage --seeds 20        what is reached, and how often, over twenty seeds
+  ovlcheck run --filter REN --cases 2000    only cases in which a rule of rename is at work
   ovlcheck run --rootless --jobs 1          as an ordinary user would mount
   ovlcheck run --fs xfs                     the layers on XFS (also ext4, btrfs), as root
   ovlcheck run --plain                      no overlay: is the model right about the filesystem below?
@@ -39,6 +41,10 @@ pub(super) struct RunArgs {
     /// Draw at most this many steps per case.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=200))]
     pub(super) steps: u64,
+    /// Draw only cases that are about this: a rule or the beginning of its ID (`REN`, `CUP-06`), an operation
+    /// (`rename`), or an area (`whiteout`, `copy-up`, ...).
+    #[arg(long, value_name = "RULE|OPERATION|AREA")]
+    pub(super) filter: Option<Focus>,
     /// Run every N-th case on a plain filesystem as well, and compare [0: none].
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(super) mirror: u64,
@@ -88,6 +94,7 @@ impl Default for RunArgs {
         RunArgs {
             extent: ExtentArgs::default(),
             steps: 30,
+            filter: None,
             mirror: 4,
             keep: None,
             expect: None,
@@ -157,6 +164,7 @@ pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, Str
         time: args.extent.time(),
         jobs: args.extent.jobs(),
         profile: Profile { steps: steps.min(10)..=steps, ..args.worker.profile(&worker) },
+        focus: args.filter.clone(),
         worker,
         mirror: args.mirror,
         shrink_time,
@@ -234,6 +242,9 @@ pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, Str
         }
     }
     let status = status(&summary);
+    if let (0, Some(filter)) = (summary.stats.cases, &args.filter) {
+        eprintln!("ovlcheck: no case drawn was about {filter}: it may need other options, or another privilege");
+    }
     for gone in summary.known.iter().filter(|known| known.gone) {
         let file = args.expect.as_deref().unwrap_or(Path::new("")).display();
         eprintln!("ovlcheck: {file}:{}: '{}' is no longer so: delete this entry", gone.line, gone.name);

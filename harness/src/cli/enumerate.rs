@@ -175,6 +175,7 @@ fn go_on(
         time: None,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         profile: Profile::new(worker.privilege),
+        focus: None,
         worker,
         mirror: 0,
         shrink_time: Duration::from_secs(10),

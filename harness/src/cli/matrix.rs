@@ -118,6 +118,7 @@ fn column(
         time: args.time.map(Duration::from_secs),
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         profile: worker.profile(&config),
+        focus: None,
         worker: config.clone(),
         mirror: 0,
         shrink_time: Duration::ZERO,

@@ -21,11 +21,12 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::campaign::case_of;
+use crate::check::Focus;
 use crate::exec::{ExecError, Place, TargetSpec, WorkerConfig};
 use crate::expectations::{Expectations, Version};
-use crate::generate::{Profile, draw, seed_for};
+use crate::generate::Profile;
 use crate::level::Level;
-use crate::model::Model;
 use crate::report;
 use crate::trace::{Filesystem, Privilege, kernel_version};
 use targets::NAMED;
@@ -124,6 +125,9 @@ enum Command {
         /// As a rootless campaign draws it.
         #[arg(long)]
         rootless: bool,
+        /// As a campaign with this --filter draws it.
+        #[arg(long, value_name = "RULE|OPERATION|AREA")]
+        filter: Option<Focus>,
     },
     /// Explain a rule with a minimal case, or a case step by step.
     #[command(after_help = explain::EXAMPLES)]
@@ -274,10 +278,18 @@ pub fn main() -> ExitCode {
                 HELD
             }
         }
-        Command::Draw { seed, case, rootless } => {
+        Command::Draw { seed, case, rootless, filter } => {
             let privilege = if rootless { Privilege::Rootless } else { Privilege::Root };
-            say_raw!("{}", draw::<Model>(&Profile::new(privilege), &seed_for(seed, case)));
-            HELD
+            match case_of(&Profile::new(privilege), filter.as_ref(), seed, case) {
+                Some(case) => {
+                    say_raw!("{case}");
+                    HELD
+                }
+                None => {
+                    eprintln!("ovlcheck: no such case was drawn");
+                    CANNOT
+                }
+            }
         }
         Command::Explain(args) => explain::explain(&args),
         Command::Doctor(args) => doctor::doctor(&args),

@@ -61,6 +61,7 @@ pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
             time: None,
             jobs: 1,
             profile: super::profile(&worker),
+            focus: None,
             worker,
             mirror: 0,
             shrink_time: Duration::from_secs(10),

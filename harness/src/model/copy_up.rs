@@ -91,6 +91,8 @@ impl Model {
         let data_from = self.cache.node(node_id).data();
         let kind = self.cache.node(node_id).kind;
         let to_index = self.needs_index(node_id);
+        // A file that hand-made redirects give two names: there is no rule for the other one from here on.
+        self.undecided |= self.led && kind != Kind::Dir && !to_index && self.cache.has_name_but(node_id, id);
         let metacopy = copy == Copy::Attributes
             && self.options.metacopy
             && kind == Kind::File

@@ -40,8 +40,8 @@ pub(super) struct OpenFile {
     pub(super) given: BTreeMap<Bytes, u64>,
     /// And how many names had come anywhere when it was at its start.
     pub(super) began: u64,
-    /// And whether an entry came after its position when that was given.
-    pub(super) pending: bool,
+    /// And what came after its position when that was given, each with the count of arrivals that it came with.
+    pub(super) rest: BTreeMap<Bytes, u64>,
     /// A directory: read in part, or positioned, since it was opened or rewound.
     pub(super) parted: bool,
     /// A directory: the merged listing that it holds (`od->cache`).
@@ -186,7 +186,7 @@ impl Model {
             started: false,
             given: BTreeMap::new(),
             began: self.disk.arrivals,
-            pending: false,
+            rest: BTreeMap::new(),
             parted: false,
             snapshot: None,
         }

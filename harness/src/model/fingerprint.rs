@@ -352,7 +352,7 @@ impl<'m> Writer<'m> {
             started,
             given,
             began: _,
-            pending,
+            rest,
             parted,
             snapshot,
         } = &*file.borrow();
@@ -361,20 +361,16 @@ impl<'m> Writer<'m> {
         self.number(flags.0 as u64);
         self.number(*position);
         let fresh = *arrivals == self.model.disk.arrivals;
-        self.flags([
-            *was_lower,
-            *listed,
-            *lost,
-            fresh,
-            *started,
-            *pending,
-            *parted,
-            real.is_some(),
-            snapshot.is_some(),
-        ]);
+        self.flags([*was_lower, *listed, *lost, fresh, *started, *parted, real.is_some(), snapshot.is_some()]);
         let mut given: Vec<Vec<u8>> = given.keys().map(|name| self.renamed(name)).collect();
         given.sort();
         for name in given {
+            self.bytes(&name);
+        }
+        let mut rest: Vec<Vec<u8>> = rest.keys().map(|name| self.renamed(name)).collect();
+        rest.sort();
+        self.number(rest.len() as u64);
+        for name in rest {
             self.bytes(&name);
         }
         if let Some(real) = real {

@@ -54,8 +54,8 @@ pub(super) struct Mark {
     pub(super) given: Option<BTreeMap<Bytes, u64>>,
     /// And how many names had come anywhere when that reading began.
     pub(super) began: u64,
-    /// And whether an entry came after it.
-    pub(super) pending: bool,
+    /// And what came after it, each with the count of arrivals that it came with.
+    pub(super) rest: BTreeMap<Bytes, u64>,
 }
 
 /// What an entry takes in the buffer (`struct linux_dirent64`).
@@ -185,6 +185,7 @@ impl Model {
         real: Ino,
         shown: Option<Shown>,
     ) -> Result<Option<Listing>, Errno> {
+        self.find_place(slot, real)?;
         let file = self.file(slot)?;
         let lost = self.is_lost(&file);
         if file.listed {
@@ -198,15 +199,6 @@ impl Model {
             open.at_far_end = if lost && far { None } else { Some(far) };
         });
         let mut listing = self.list_real(id, real)?;
-        let mut left: Vec<(Dent, bool)> = Vec::new();
-        for (name, kind, ino) in &listing {
-            if let Some(required) = self.may_come(slot, real, name) {
-                left.push((Dent { name: name.clone(), kind: *kind, ino: Some(*ino), next: None }, required));
-            }
-        }
-        if self.starts_over(&file, real, &left, shown.as_ref()) {
-            return Ok(Some(listing));
-        }
         let shown: Vec<Bytes> = shown.into_iter().flat_map(|s| s.dents).map(|(name, _)| name).collect();
         listing.retain(|(name, ..)| match self.may_come(slot, real, name) {
             Some(required) => required || !file.started || shown.contains(name),
@@ -248,16 +240,18 @@ impl Model {
         };
         let marks = &mut self.marks[usize::from(slot)];
         let Some(dents) = &given else {
-            let (given, began, pending) = (None, 0, false);
-            marks.extend(seen.into_iter().map(|at| Mark { offset: Some(at), given: given.clone(), began, pending }));
+            let nowhere = |at| Mark { offset: Some(at), given: None, began: 0, rest: BTreeMap::new() };
+            marks.extend(seen.into_iter().map(nowhere));
             return Ok(None);
         };
         let (mut before, began, arrivals) = (file.given, file.began, self.disk.arrivals);
-        let after = self.slots[usize::from(slot)].as_ref().is_some_and(|file| file.borrow().pending);
+        let after = self.slots[usize::from(slot)].as_ref().map(|file| file.borrow().rest.clone()).unwrap_or_default();
+        let came = |name: &Bytes| file.real.and_then(|real| self.disk[real].arrivals.get(name).copied()).unwrap_or(0);
         for (at, dent) in dents.iter().enumerate() {
             before.insert(dent.name.clone(), arrivals);
-            let pending = after || at + 1 < dents.len();
-            marks.push(Mark { offset: dent.next, given: Some(before.clone()), began, pending });
+            let mut rest = after.clone();
+            rest.extend(dents[at + 1..].iter().filter(|d| !is_dots(&d.name)).map(|d| (d.name.clone(), came(&d.name))));
+            marks.push(Mark { offset: dent.next, given: Some(before.clone()), began, rest });
         }
         Ok(given)
     }
@@ -271,6 +265,7 @@ impl Model {
         size: usize,
         shown: Option<Shown>,
     ) -> Result<Option<Vec<Dent>>, Errno> {
+        self.find_place(slot, real)?;
         let file = self.file(slot)?;
         let listing = self.list_real(id, real)?;
         if self.is_lost(&file) {
@@ -291,24 +286,18 @@ impl Model {
                 }
             }
         }
-        let starts_over = self.starts_over(&file, real, &left, shown.as_ref());
-        if starts_over {
-            let names = self.names_of(real);
-            left = names
-                .into_iter()
-                .map(|(name, kind, ino)| (Dent { name, kind, ino: Some(ino), next: None }, true))
-                .collect();
-            self.change_file(slot, |file| file.given.retain(|name, _| is_dots(name)));
-        }
-        let rest = left.len();
+        let came = |(dent, _): &(Dent, bool)| (dent.name.clone(), self.disk[real].arrivals.get(&dent.name).copied());
+        let mut rest: BTreeMap<Bytes, u64> =
+            left.iter().map(came).map(|(name, came)| (name, came.unwrap_or(0))).collect();
         let given = self.choose_real(left, size, shown)?;
+        rest.retain(|name, _| !is_dots(name) && given.iter().all(|dent| dent.name != *name));
         let arrivals = self.disk.arrivals;
         let far = self.disk.traits.ends_far;
         self.change_file(slot, |file| {
             file.started = true;
             file.at_far_end = if far { None } else { Some(false) };
             file.listed |= given.is_empty();
-            file.pending = given.len() < rest;
+            file.rest = rest;
             for dent in &given {
                 file.given.insert(dent.name.clone(), arrivals);
             }
@@ -316,12 +305,19 @@ impl Model {
         Ok(Some(given))
     }
 
-    /// Whether tmpfs gives all it has once more: it looks for the entry at its position or the next older one, and
-    /// where there is none it takes the newest (`offset_dir_lookup` of `fs/libfs.c`, in some kernels).
-    fn starts_over(&self, file: &OpenFile, real: Ino, left: &[(Dent, bool)], shown: Option<&Shown>) -> bool {
-        let over = file.pending && left.iter().all(|(_, required)| !required);
-        let again = |name: &Bytes| file.given.contains_key(name) && self.disk.child(real, name).is_some();
-        over && self.disk.traits.starts_over && shown.is_some_and(|s| s.dents.iter().any(|(name, _)| again(name)))
+    /// Finds where an open directory stands, if its filesystem keeps the number of the entry that comes next and that
+    /// may be gone: tmpfs then goes on with what has the next lower number, and its place among the others is anywhere
+    /// once something was renamed, or begins anew (`offset_dir_lookup`). Which of them was next is not known.
+    fn find_place(&mut self, slot: Slot, real: Ino) -> Result<(), Errno> {
+        let file = self.file(slot)?;
+        let dir = &self.disk[real];
+        let stands = |(name, came): (&Bytes, &u64)| {
+            self.disk.child(real, name).is_some() && dir.arrivals.get(name).copied().unwrap_or(0) == *came
+        };
+        if self.disk.traits.continues_by_number && !file.rest.iter().all(stands) {
+            self.change_file(slot, |file| file.lost = true);
+        }
+        Ok(())
     }
 
     /// What a call gives of the entries that are left: what was seen, if it can be.
@@ -447,6 +443,8 @@ impl Model {
                     },
                     None => {
                         self.guessed |= !refused;
+                        // One of those that fail may be the next.
+                        self.undecided |= given.is_empty() && self.fails_somewhere(id, &snapshot);
                         if refused && given.is_empty() && self.has_longer(id, &snapshot, size) {
                             full = true;
                             break;
@@ -693,7 +691,7 @@ impl Model {
             let far = self.disk.traits.ends_far;
             self.change_file(slot, |file| {
                 (file.given, file.began, file.arrivals) = (given, mark.began, arrivals);
-                file.pending = mark.pending;
+                file.rest = mark.rest;
                 (file.started, file.parted, file.listed, file.lost) = (true, true, false, false);
                 file.at_far_end = if far { None } else { Some(false) };
             });
@@ -718,7 +716,7 @@ impl Model {
             file.at_far_end = Some(false);
             (file.arrivals, file.began) = (arrivals, arrivals);
             file.given.clear();
-            file.pending = false;
+            file.rest.clear();
         });
     }
 

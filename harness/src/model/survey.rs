@@ -20,7 +20,7 @@ pub struct Facts {
     pub lower: bool,
     /// Whether it is a directory that lists raw whiteouts (WHT-04), or may list xattr whiteouts (WHT-05).
     pub lists_whiteouts: bool,
-    /// Whether it is a directory in a layer of which an xattr whiteout lies: it cannot be removed (WHT-10).
+    /// Whether it is a directory in a layer of which an xattr whiteout lies, uncovered: it cannot be removed (WHT-10).
     pub xattr_whiteouts: bool,
     /// Whether something lower would show through at its name (RMV-01).
     pub covers: bool,
@@ -86,8 +86,11 @@ impl Model {
         let real = &self.disk[node.real()];
         let raw = || real.names().into_iter().flatten().any(|(_, &i)| self.disk[i].is_char_whiteout());
         let dirs = node.upper.into_iter().chain(node.lowers.iter().map(|l| l.1));
-        let mut inside = dirs.flat_map(|dir| self.disk[dir].names().into_iter().flatten());
-        let by_xattr = inside.any(|(_, &ino)| self.is_xattr_whiteout(ino));
+        let inside = dirs.flat_map(|dir| self.disk[dir].names().into_iter().flatten());
+        // Of what has one name, the top-most counts.
+        let mut names = std::collections::BTreeSet::new();
+        let mut top = inside.filter(|(name, _)| names.insert(*name));
+        let by_xattr = top.any(|(_, &ino)| self.is_xattr_whiteout(ino));
         Some(Facts {
             kind: node.kind,
             node: dentry.node?,

@@ -81,9 +81,9 @@ pub struct Traits {
     /// An open directory lists no name that came after it was opened or positioned
     /// (`btrfs_opendir`, `btrfs_dir_llseek`).
     pub lists_as_opened: bool,
-    /// An open directory may begin anew when the entry at its position is gone and no older one is left
-    /// (tmpfs: `offset_dir_lookup`).
-    pub starts_over: bool,
+    /// An open directory keeps the number of the entry that comes next, and where it goes on is anybody's guess once
+    /// that is gone (tmpfs: `offset_dir_lookup`).
+    pub continues_by_number: bool,
     /// An open directory has a cursor among its entries, and what a later call gives depends on where it was left:
     /// nothing says so here, and those calls are not judged (`dcache_readdir`; tmpfs before 6.6).
     pub reads_by_cursor: bool,
@@ -119,7 +119,7 @@ impl Traits {
             ends_far: false,
             lists_dots_first: true,
             lists_as_opened: false,
-            starts_over: kernel >= (6, 6),
+            continues_by_number: kernel >= (6, 6),
             reads_by_cursor: kernel < (6, 6),
             xattr_dates: kernel >= (6, 0),
             user_xattrs: kernel >= (6, 6),
@@ -128,7 +128,7 @@ impl Traits {
         match filesystem {
             Filesystem::Tmpfs => tmpfs,
             Filesystem::Ext4 => Traits {
-                starts_over: false,
+                continues_by_number: false,
                 reads_by_cursor: false,
                 xattr_dates: true,
                 user_xattrs: true,
@@ -144,7 +144,7 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Xfs => Traits {
-                starts_over: false,
+                continues_by_number: false,
                 reads_by_cursor: false,
                 xattr_dates: true,
                 user_xattrs: true,
@@ -162,7 +162,7 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Btrfs => Traits {
-                starts_over: false,
+                continues_by_number: false,
                 reads_by_cursor: false,
                 xattr_dates: true,
                 user_xattrs: true,

@@ -142,7 +142,10 @@ impl<'a> Resolver<'a, '_> {
             return self.put(path, Found::Unknown);
         }
         let data = stack.iter().find(|&&(layer, at)| !self.layers[layer].is_metacopy(at));
-        let data = data.and_then(|&(layer, at)| self.layers[layer].seen(at)).map(|s| &s.content);
+        // Each name of an upper file goes on with the data that it was found with: whether that was a metacopy at the
+        // time does not stand in the layers any more.
+        let told = !self.rules.metacopy || top > 0 || seen.stat.nlink == 1;
+        let data = data.filter(|_| told).and_then(|&(layer, at)| self.layers[layer].seen(at)).map(|s| &s.content);
         let counts_links = !self.layers[top].has_own_link_count(at);
         let layers = stack.iter().map(|&(layer, _)| layer).collect();
         self.put(path, Found::Node { top: seen, layers, data, counts_links });
