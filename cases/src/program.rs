@@ -18,7 +18,7 @@ use crate::leftovers::{Leftovers, TOKEN_VAR};
 /// The variable that names another binary than the one built with the tests.
 pub const BINARY: &str = "OVLCHECK_BIN";
 
-/// How long a program may take in all.
+/// How long a program may take in all, unless somebody is more patient.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The `ovlcheck` program: `built`, unless the environment names another.
@@ -32,6 +32,7 @@ pub struct Program {
     child: Child,
     stdout: File,
     stderr: File,
+    deadline: Duration,
     /// What it must not leave behind.
     pub leftovers: Leftovers,
     _home: TempDir,
@@ -78,6 +79,8 @@ impl Program {
         let leftovers = Leftovers::before(&token, &[&cwd, &tmp]);
         let child = Command::new(binary)
             .args(arguments)
+            // Not one of those in which nothing may be left: a cache is there to stay.
+            .env("XDG_CACHE_HOME", home.path().join("cache"))
             .envs(variables.iter().copied())
             .env(TOKEN_VAR, &token)
             .env("TMPDIR", &tmp)
@@ -90,7 +93,13 @@ impl Program {
             .process_group(0)
             .spawn()
             .with_context(|| format!("starting {}", binary.display()))?;
-        Ok(Program { child, stdout, stderr, leftovers, _home: home })
+        Ok(Program { child, stdout, stderr, deadline: DEADLINE, leftovers, _home: home })
+    }
+
+    /// The same program, which may take so long.
+    pub fn within(mut self, deadline: Duration) -> Program {
+        self.deadline = deadline;
+        self
     }
 
     /// Its process id.
@@ -114,9 +123,10 @@ impl Program {
     pub fn end(mut self) -> Result<Ended> {
         let pid = Pid::from_child(&self.child);
         let end = pidfd_open(pid, PidfdFlags::empty())?;
-        let limit = rustix::fs::Timespec { tv_sec: DEADLINE.as_secs() as i64, tv_nsec: 0 };
+        let limit = rustix::fs::Timespec { tv_sec: self.deadline.as_secs() as i64, tv_nsec: 0 };
         let ended = poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&limit))?;
-        ensure!(ended == 1, "the program did not end within {DEADLINE:?}; it said: {}", read(&mut self.stderr)?);
+        let deadline = self.deadline;
+        ensure!(ended == 1, "the program did not end within {deadline:?}; it said: {}", read(&mut self.stderr)?);
         let status = self.child.wait()?;
         let (stdout, stderr) = (read(&mut self.stdout)?, read(&mut self.stderr)?);
         self.leftovers.assert_none_since().with_context(|| format!("after {status}; it said: {stderr}"))?;

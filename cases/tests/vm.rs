@@ -1,11 +1,13 @@
 //! Campaigns under another kernel, and what goes wrong with kernels.
 
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 use ovlcheck::exec::worker_entry;
-use ovlcheck_cases::need::{KERNEL, Need, trial};
+use ovlcheck_cases::need::{KERNEL, Need, ignorable, trial};
 use ovlcheck_cases::program::{Ended, Program, binary};
 
 fn main() {
@@ -24,6 +26,15 @@ fn trials() -> Vec<Trial> {
         trial("a_campaign_in_a_guest_holds", guest(), a_campaign_in_a_guest_holds),
         trial("a_guest_that_panics_at_once_is_3", guest(), a_guest_that_panics_at_once_is_3),
         trial("a_module_that_does_not_load_is_3", guest(), a_module_that_does_not_load_is_3),
+        trial("interrupted_while_it_boots_is_130", guest(), || interrupted_is_130(Duration::from_millis(500))),
+        trial("interrupted_while_it_runs_is_130", guest(), || interrupted_is_130(Duration::from_secs(15))),
+        trial("packages_are_unpacked_once", guest(), packages_are_unpacked_once),
+        trial("a_full_disk_takes_the_cache_alone", guest(), a_full_disk_takes_the_cache_alone),
+        trial("results_on_a_full_disk_are_3", guest(), results_on_a_full_disk_are_3),
+        ignorable("a_bug_of_the_kernel_is_a_finding", guest(), || crash("crash-bug", "kernel BUG at")),
+        ignorable("a_warning_of_the_kernel_is_a_finding", guest(), || crash("crash-warning", "WARNING: ")),
+        ignorable("a_panic_of_the_kernel_is_a_finding", guest(), || crash("crash-panic", "overlay: truncated")),
+        ignorable("a_step_that_never_ends_is_a_finding", guest(), || crash("crash-hang", "deadline")),
     ]
 }
 
@@ -114,4 +125,89 @@ fn a_module_that_does_not_load_is_3() -> Result<()> {
     fs::write(&path, "no module")?;
     let path = path.to_str().context("a path that is no text")?;
     says(&in_a_guest(&["--module", path])?, 3, &["the kernel does not load", "overlay"])
+}
+
+/// ^C ends the campaign and the guests, wherever they are.
+fn interrupted_is_130(after: Duration) -> Result<()> {
+    let kernel = kernel()?;
+    let arguments = ["vm", "--kernel", &kernel, "--accel", "software", "--jobs", "2", "--seed", "1", "--time", "100"];
+    let program = Program::start(&binary(env!("CARGO_BIN_EXE_ovlcheck-suite")), &arguments)?;
+    std::thread::sleep(after);
+    program.signal(rustix::process::Signal::INT)?;
+    program.end()?.expect(130)?;
+    Ok(())
+}
+
+/// A short campaign with its cache in this directory: what it kept.
+fn cached(cache: &Path, more: &[&str]) -> Result<Vec<String>> {
+    let kernel = kernel()?;
+    let variables = [("XDG_CACHE_HOME", cache.to_str().context("a path that is no text")?)];
+    let usual = ["run", "--kernel", &kernel, "--accel", "software", "--jobs", "1", "--seed", "1", "--cases", "1"];
+    let program = binary(env!("CARGO_BIN_EXE_ovlcheck-suite"));
+    Program::start_with(&program, &[&usual, more].concat(), &variables)?.end()?.expect(0)?;
+    let kept = fs::read_dir(cache.join("ovlcheck/kernels")).into_iter().flatten();
+    let mut kept: Vec<String> =
+        kept.map(|e| Ok(e?.file_name().to_string_lossy().into_owned())).collect::<std::io::Result<_>>()?;
+    kept.sort();
+    Ok(kept)
+}
+
+fn packages_are_unpacked_once() -> Result<()> {
+    let kernel = kernel()?;
+    let packages = kernel.split(',').filter(|place| place.ends_with(".deb")).count();
+    let dir = tempfile::tempdir()?;
+    ensure!(cached(dir.path(), &["--no-cache"])?.is_empty(), "kept although told not to");
+    let kept = cached(dir.path(), &[])?;
+    ensure!(kept.len() == packages && kept.iter().all(|name| name.len() == 64), "{kept:?}");
+    // From the cache, and nothing more in it.
+    ensure!(cached(dir.path(), &[])? == kept);
+    Ok(())
+}
+
+/// A run whose directory for temporary files has no room, in a namespace of its own.
+fn on_a_full_disk(more: &str) -> Result<Ended> {
+    let program = binary(env!("CARGO_BIN_EXE_ovlcheck-suite")).display().to_string();
+    let script = format!(
+        "mount -t tmpfs -o size=64k tmpfs \"$TMPDIR\" || exit 99\n\
+         dd if=/dev/zero of=\"$TMPDIR/zeros\" 2>/dev/null\n\
+         XDG_CACHE_HOME=$TMPDIR exec '{program}' run --kernel '{}' --accel software --jobs 1 --seed 1 --cases 1 {more}\n",
+        kernel()?
+    );
+    Program::start(Path::new("unshare"), &["-rm", "sh", "-c", &script])?.end()
+}
+
+fn a_full_disk_takes_the_cache_alone() -> Result<()> {
+    on_a_full_disk("")?.expect(0)?;
+    Ok(())
+}
+
+fn results_on_a_full_disk_are_3() -> Result<()> {
+    let ended = on_a_full_disk("--no-cache --ktap \"$TMPDIR/results\"")?;
+    says(&ended, 3, &["cannot write ", "/results", "No space left"])
+}
+
+/// The variable that names a directory of modules that crash, as fixtures/broken-overlay/run.sh keeps them.
+const BROKEN: &str = "OVLCHECK_BROKEN";
+
+/// What a kernel does that crashes is a finding with its step and the kernel's words, made small; the campaign goes on.
+fn crash(name: &str, said: &str) -> Result<Completion> {
+    let Some(dir) = std::env::var_os(BROKEN) else {
+        return Ok(Completion::ignored_with(format!("{BROKEN} names no directory of broken modules")));
+    };
+    let module = Path::new(&dir).join(format!("{name}.ko")).display().to_string();
+    let kernel = kernel()?;
+    let arguments = [
+        "run", "--kernel", &kernel, "--module", &module, "--accel", "software", "--jobs", "1", "--seed", "1",
+        "--cases", "40",
+    ];
+    let program = Program::start(&binary(env!("CARGO_BIN_EXE_ovlcheck-suite")), &arguments)?;
+    let ended = program.within(Duration::from_secs(600)).end()?;
+    let text = &ended.expect(1)?.stdout;
+    ensure!(text.contains("DIVERGENCE at step ") && text.contains(", ending, "), "no step in\n{text}");
+    ensure!(text.contains(said), "no word of '{said}' in\n{text}");
+    let shrunk = text.lines().find(|line| line.starts_with("shrunk from ")).context("not shrunk")?;
+    let steps = shrunk.split_once(" to ").and_then(|(_, to)| to.split(' ').next()?.parse::<u32>().ok());
+    ensure!(steps.is_some_and(|steps| steps <= 6), "{shrunk}");
+    ensure!(text.contains("seed 1: 40 cases"), "the campaign did not go on\n{text}");
+    Ok(Completion::Completed)
 }

@@ -14,4 +14,4 @@ pub use find::{Finding, Judging, entries, examine, find_again, investigate, mirr
 pub use run::{Event, Settings, case_of, run, run_cases};
 pub use selftest::{FaultResult, REPLAYS, SelfTest, ShrunkFault, self_test};
 pub use shard::{NoShard, Shard};
-pub use stats::{Known, Stats, Summary};
+pub use stats::{Known, Start, Stats, Summary};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::confirm::{Confirmed, confirm};
 use super::find::{Finding, Judging, investigate, mirrored, start_mirror};
 use super::shard::Shard;
-use super::stats::{Known, Stats, Summary};
+use super::stats::{Known, Start, Stats, Summary};
 use crate::case::Case;
 use crate::check::{Focus, Signature, origins};
 use crate::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
@@ -119,6 +119,7 @@ struct State<F> {
     found: Vec<Finding>,
     defects: Vec<String>,
     failure: Option<ExecError>,
+    start: Start,
     on_event: F,
 }
 
@@ -177,6 +178,7 @@ where
             found: unforeseen,
             defects: Vec::new(),
             failure: None,
+            start: Start::default(),
             on_event,
         }),
     };
@@ -207,6 +209,7 @@ where
         stats: state.stats,
         findings: state.found,
         elapsed,
+        start: state.start,
         interrupted,
         known,
         defects,
@@ -269,6 +272,10 @@ impl<F: FnMut(Event<'_>) + Send> Shared<'_, F> {
 }
 
 fn job<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>) {
+    if shared.stop.load(Ordering::Relaxed) {
+        // A guest would boot first.
+        return;
+    }
     let mut executor = match Executor::start(shared.settings.worker.clone()) {
         Ok(executor) => executor,
         Err(e) => {
@@ -276,7 +283,11 @@ fn job<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>) {
             return;
         }
     };
-    shared.state().environment.get_or_insert_with(|| executor.environment().clone());
+    {
+        let mut state = shared.state();
+        state.start.ready.get_or_insert(shared.begun.elapsed());
+        state.environment.get_or_insert_with(|| executor.environment().clone());
+    }
     if let Err(e) = drive(shared, &mut executor) {
         shared.state().failure.get_or_insert(e);
     }
@@ -295,6 +306,7 @@ fn untested(stats: &mut Stats, e: ExecError) -> Result<(), ExecError> {
 fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Executor) -> Result<(), ExecError> {
     let mut pending: std::collections::VecDeque<(u64, Case)> = std::collections::VecDeque::new();
     let mut stats = Stats::default();
+    let mut judged = false;
     let mut mirror = match shared.settings.mirror {
         0 => None,
         _ => start_mirror(&shared.settings.worker)?,
@@ -320,6 +332,9 @@ fn drive<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>, executor: &mut Exec
                     }
                 }
                 stats.count(&case, &trace, &judgement);
+                if !std::mem::replace(&mut judged, true) {
+                    shared.state().start.judged.get_or_insert(shared.begun.elapsed());
+                }
                 if shared.settings.coverage {
                     stats.count_origins(&trace, &origins(&case, &trace));
                 }

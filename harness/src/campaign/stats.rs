@@ -183,6 +183,15 @@ pub struct Known {
     pub due: Option<u64>,
 }
 
+/// How long a campaign took to begin, since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Until a worker was ready: a guest boots first.
+    pub ready: Option<Duration>,
+    /// Until a case was judged.
+    pub judged: Option<Duration>,
+}
+
 /// What a campaign came to.
 #[derive(Clone, Debug)]
 pub struct Summary {
@@ -200,6 +209,8 @@ pub struct Summary {
     pub findings: Vec<Finding>,
     /// How long it took.
     pub elapsed: Duration,
+    /// How long it took to begin.
+    pub start: Start,
     /// Whether it was cut short.
     pub interrupted: bool,
     /// What became of each known deviation; empty where there are no expectations.

@@ -11,13 +11,14 @@ use clap::Args;
 use super::extent::ExtentArgs;
 use super::guest::GuestArgs;
 use super::replay::write_executable;
+use super::results::ResultsArgs;
 use super::{CANNOT, DEFECT, DIVERGED, HELD, INTERRUPTED, USAGE, WorkerArgs, refuse};
 use super::{say, say_raw};
 use crate::campaign::{Event, Finding, Settings, Shard, Summary, run as run_campaign};
 use crate::check::Focus;
 use crate::exec::{Place, TargetSpec};
 use crate::generate::Profile;
-use crate::report;
+use crate::report::{self, TriedKernel};
 use crate::script;
 use crate::trace::Filesystem;
 
@@ -71,9 +72,8 @@ pub(super) struct RunArgs {
     /// Print JSON, one value a line, as docs/json.md describes it.
     #[arg(long)]
     pub(super) json: bool,
-    /// Write the results as JUnit XML to this file.
-    #[arg(long, value_name = "FILE")]
-    pub(super) junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) results: ResultsArgs,
     #[command(flatten)]
     pub(super) worker: WorkerArgs,
 }
@@ -103,7 +103,7 @@ impl Default for RunArgs {
             coverage: false,
             wanted: 100,
             json: false,
-            junit: None,
+            results: ResultsArgs::default(),
             worker,
         }
     }
@@ -133,7 +133,9 @@ pub(super) fn run(args: &RunArgs) -> u8 {
                 }
                 say_raw!("{}", report::summary(&summary, &hint));
             }
-            status
+            let name = summary.environment.as_ref().map_or(String::new(), |e| e.kernel.clone());
+            let tried = TriedKernel { name, result: Ok(summary) };
+            args.results.write("ovlcheck run", &[tried]).err().unwrap_or(status)
         }
         Err(status) => status,
     }
@@ -248,13 +250,6 @@ pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, Str
     for gone in summary.known.iter().filter(|known| known.gone) {
         let file = args.expect.as_deref().unwrap_or(Path::new("")).display();
         eprintln!("ovlcheck: {file}:{}: '{}' is no longer so: delete this entry", gone.line, gone.name);
-    }
-    if let Some(path) = &args.junit {
-        let text = report::junit("ovlcheck run", summary.elapsed.as_secs_f64(), &report::junit_tests(&summary));
-        if let Err(e) = std::fs::write(path, text) {
-            eprintln!("ovlcheck: cannot write {}: {e}", path.display());
-            return Err(CANNOT);
-        }
     }
     Ok((summary, hint, status))
 }

@@ -1,11 +1,12 @@
 //! `--kernel`: cases run in a virtual machine that boots it.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Args;
 
 use crate::exec::vm::machine::kvm_may_work;
-use crate::exec::vm::{Acceleration, Kernel, Machine, MachineOptions};
+use crate::exec::vm::{Acceleration, Cache, Kernel, Machine, MachineOptions};
 use crate::exec::{ExecError, Executor, Place, WorkerConfig};
 
 /// Which kernel to boot, and in what.
@@ -33,6 +34,9 @@ pub(super) struct MachineArgs {
     /// Memory of a guest, in MiB [default: 1024].
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
+    /// Unpack packages anew, and keep nothing of them in $XDG_CACHE_HOME/ovlcheck/kernels.
+    #[arg(long)]
+    no_cache: bool,
     /// Words for the guest kernel's command line.
     #[arg(long, value_name = "WORDS", default_value = "", allow_hyphen_values = true)]
     append: String,
@@ -58,7 +62,10 @@ impl MachineArgs {
     /// The same worker in a machine that boots the kernel in these places. Which acceleration works is found
     /// out by booting.
     pub(super) fn boot(&self, places: &[PathBuf], config: WorkerConfig) -> Result<WorkerConfig, ExecError> {
-        let kernel = Kernel::find(places, &self.module)?;
+        let begun = Instant::now();
+        let cache = if self.no_cache { None } else { Cache::of_user() };
+        let kernel = Kernel::find(places, &self.module, cache.as_ref())?;
+        eprintln!("kernel {} read in {:.1} s", kernel.release(), begun.elapsed().as_secs_f64());
         let defaults = MachineOptions::default();
         let acceleration = match self.accel.as_str() {
             "kvm" => Acceleration::Kvm,

@@ -10,6 +10,7 @@ mod matrix;
 mod merge;
 mod replay;
 mod resolve;
+mod results;
 mod selftest;
 mod targets;
 mod vm;
@@ -103,7 +104,7 @@ struct Cli {
 enum Command {
     /// Run a campaign of random cases (the default).
     #[command(after_help = campaign::EXAMPLES)]
-    Run(campaign::RunArgs),
+    Run(Box<campaign::RunArgs>),
     /// Run case files again: judge them by the model and by what they assert themselves.
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::ReplayArgs),
@@ -265,7 +266,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(status);
         }
     };
-    let status = match cli.command.unwrap_or_else(|| Command::Run(campaign::RunArgs::default())) {
+    let status = match cli.command.unwrap_or_else(|| Command::Run(Box::default())) {
         Command::Run(args) => campaign::run(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Rules { filter } => {

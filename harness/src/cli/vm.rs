@@ -8,6 +8,7 @@ use clap::Args;
 use super::campaign::{RunArgs, execute, stop_flag};
 use super::extent::ExtentArgs;
 use super::guest::{GuestArgs, MachineArgs};
+use super::results::ResultsArgs;
 use super::{CANNOT, CANNOT_TELL, DIVERGED, HELD, INTERRUPTED, USAGE, WorkerArgs, say, say_raw};
 use crate::report::{self, TriedKernel};
 
@@ -37,6 +38,8 @@ pub(super) struct VmArgs {
     /// Write findings to a directory of this one for each kernel.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    #[command(flatten)]
+    results: ResultsArgs,
     /// End with the statuses that `git bisect run` understands: 0 good, 1 bad, 125 where this cannot tell.
     #[arg(long)]
     bisect: bool,
@@ -79,6 +82,9 @@ pub(super) fn vm(args: &VmArgs) -> u8 {
     }
     if args.kernel.len() > 1 {
         say_raw!("\n{}", report::kernels(&tried));
+    }
+    if let Err(status) = args.results.write("ovlcheck vm", &tried) {
+        return status;
     }
     let status = worst(&statuses);
     match status {

@@ -18,8 +18,8 @@ use super::error::{Doing as _, ExecError, failure};
 use super::progress::{self, Doing};
 use super::protocol::{self, Reply, Request};
 use super::sys::{self, PAGE_SIZE, Shared};
-use super::vm::Machine;
 use super::vm::machine::{Ends, cannot_start};
+use super::vm::{Machine, log};
 use super::worker::{WORKER_VAR, entry_was_called};
 use crate::case::Case;
 use crate::trace::{End, Environment, LowerDigest, Span, Trace};
@@ -60,6 +60,8 @@ struct Worker {
     socket: UnixStream,
     page: Shared,
     stderr: File,
+    /// Whether that is a guest's console.
+    guest: bool,
     outbox: Vec<u8>,
     sent: usize,
     inbox: Vec<u8>,
@@ -246,7 +248,8 @@ impl Worker {
         drop(theirs);
         socket.set_nonblocking(true).doing("making the socket non-blocking")?;
         let outbox = protocol::frame(&Request::Start(config.clone()))?;
-        let mut worker = Worker { child, socket, page, stderr, outbox, sent: 0, inbox: Vec::new() };
+        let guest = matches!(config.place, Place::Guest(_));
+        let mut worker = Worker { child, socket, page, stderr, guest, outbox, sent: 0, inbox: Vec::new() };
         match worker.hear(Instant::now() + start_deadline(&config.place)) {
             Ok(Heard::Reply(Reply::Hello(Ok(environment)))) => Ok((worker, environment)),
             Ok(Heard::Reply(Reply::Hello(Err(e)))) => {
@@ -350,10 +353,13 @@ impl Worker {
             how.push_str("; a process of the worker cannot be killed and was abandoned");
         }
         let len = self.stderr.metadata().map_or(0, |m| m.len());
-        let mut said = vec![0; len.min(SAID_LIMIT) as usize];
-        if !said.is_empty() && self.stderr.read_exact_at(&mut said, len.saturating_sub(SAID_LIMIT)).is_ok() {
+        let limit = if self.guest { log::LOOK_BACK } else { SAID_LIMIT };
+        let mut said = vec![0; len.min(limit) as usize];
+        if !said.is_empty() && self.stderr.read_exact_at(&mut said, len.saturating_sub(limit)).is_ok() {
+            let said = String::from_utf8_lossy(&said);
+            let told = if self.guest { log::trouble(&said) } else { said.into_owned() };
             how.push_str(": ");
-            how.push_str(String::from_utf8_lossy(&said).trim_end());
+            how.push_str(told.trim_end());
         }
         (doing, how)
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::campaign::Finding;
-use crate::check::Place;
+use crate::check::{Divergence, Place};
 use crate::story::{self, Line, Story};
 use crate::trace::{Filesystem, Privilege};
 
@@ -14,7 +14,12 @@ pub fn short(finding: &Finding) -> String {
     let case = finding.index.map_or(String::new(), |i| format!("case {i}: "));
     let times = if finding.times > 1 { format!(" ({} times)", finding.times) } else { String::new() };
     let flaky = if finding.nondeterministic.is_some() { " NONDETERMINISTIC" } else { "" };
-    format!("{case}{}{times}{flaky}", finding.divergence)
+    format!("{case}{}{times}{flaky}", line(&finding.divergence))
+}
+
+/// A divergence in one line, without what a kernel said besides.
+pub(super) fn line(divergence: &Divergence) -> String {
+    divergence.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// The whole report.

@@ -6,7 +6,7 @@ use super::finding::short;
 use crate::campaign::Summary;
 use crate::check::Signature;
 
-/// What came of one kernel.
+/// What came of a campaign on one kernel.
 #[derive(Clone, Debug)]
 pub struct TriedKernel {
     /// What the user calls it.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::finding::line;
 use crate::campaign::{Finding, Settings, Shard, Stats, Summary, entries};
 use crate::check::Place;
 use crate::trace::{Environment, Privilege};
@@ -34,6 +35,7 @@ pub fn json_begin_campaign(settings: &Settings, seeds: u64) -> Value {
         "cases": (settings.cases != u64::MAX).then_some(settings.cases),
         "steps": settings.profile.steps.end(),
         "mirror": settings.mirror,
+        "filter": settings.focus.as_ref().map(|focus| focus.to_string()),
         "level": settings.worker.level.name(),
         "coverage": settings.coverage,
     });
@@ -275,7 +277,7 @@ fn finding_value(finding: &Finding) -> Value {
     json!({
         "index": finding.index,
         "signature": signature(finding),
-        "message": d.to_string(),
+        "message": line(d),
         "times": finding.times,
         "step": place,
         "operation": d.operation,

@@ -270,6 +270,7 @@ mod tests {
             stats,
             findings: Vec::new(),
             elapsed: Duration::ZERO,
+            start: Default::default(),
             interrupted: false,
             known: Vec::new(),
             defects: Vec::new(),

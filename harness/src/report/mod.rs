@@ -6,6 +6,7 @@ mod explain;
 mod finding;
 mod junit;
 mod kernels;
+mod ktap;
 mod machine;
 mod matrix;
 mod merged;
@@ -24,6 +25,7 @@ pub use explain::{clause, explained, upper_after};
 pub use finding::{finding, short};
 pub use junit::{JunitResult, JunitTest, failed, junit, junit_tests};
 pub use kernels::{TriedKernel, kernels};
+pub use ktap::ktap;
 pub(crate) use machine::{
     CampaignEnd, CountedCalls, CountedResult, CountedTarget, Coverage, Fired, Met, Untested, json_summary,
 };

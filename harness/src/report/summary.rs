@@ -103,6 +103,13 @@ fn write_head(out: &mut String, summary: &Summary) -> std::fmt::Result {
     };
     let seeds = if summary.shard.is_whole() { seeds } else { format!("{seeds}, shard {}", summary.shard) };
     writeln!(out, "{seeds}: {} cases in {seconds:.1} s{cut}", stats.cases)?;
+    // Here a worker takes no time to speak of; a guest boots first.
+    if let (Some(ready), Some(judged)) = (summary.start.ready, summary.start.judged) {
+        if ready >= Duration::from_secs(1) {
+            let (ready, judged) = (ready.as_secs_f64(), judged.as_secs_f64());
+            writeln!(out, "a worker was ready after {ready:.1} s, the first case judged after {judged:.1} s")?;
+        }
+    }
     let rate = |n: u64| n as f64 / seconds.max(1e-9);
     let share = |n: u64| 100.0 * n as f64 / stats.steps.max(1) as f64;
     writeln!(

@@ -5,16 +5,20 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::cache::Cache;
 use super::modules::{self, NEEDED};
+use super::unpacked::unpacked;
 use crate::compression::{Compression, Decompressor, in_memory};
 use crate::exec::error::ExecError;
 
 /// The x86 boot protocol's mark, at 0x202 of an image that a boot loader takes.
 const BOOT_MARK: &[u8] = b"HdrS";
 
-/// What a guest boots: an image, and the modules it needs in the order they load.
+/// What a guest boots, and the modules it needs in the order they load.
 #[derive(Clone, Debug)]
 pub struct Kernel {
+    release: String,
+    /// What the emulator starts: the kernel itself if it can be, else its image.
     pub(super) image: Vec<u8>,
     pub(super) modules: Vec<(String, Vec<u8>)>,
 }
@@ -32,11 +36,12 @@ impl Kernel {
     /// - a Debian package (`.deb`), or two where image and modules are in packages of their own;
     /// - a directory that holds them somewhere below: an unpacked package, a build tree.
     ///
-    /// `replacements` are module files that take the place of those of the same name.
+    /// `replacements` are module files that take the place of those of the same name. Packages are kept unpacked
+    /// in `cache`.
     ///
     /// # Errors
     /// When there is no image, or something cannot be read.
-    pub fn find(places: &[PathBuf], replacements: &[PathBuf]) -> Result<Kernel, ExecError> {
+    pub fn find(places: &[PathBuf], replacements: &[PathBuf], cache: Option<&Cache>) -> Result<Kernel, ExecError> {
         let mut image = None;
         let mut found: BTreeMap<String, Found> = BTreeMap::new();
         for place in places {
@@ -49,7 +54,7 @@ impl Kernel {
             if fs::metadata(place).map_err(unreadable)?.is_dir() {
                 search(place, &mut image, &mut found);
             } else if place.extension().is_some_and(|e| e == "deb") {
-                unpack(place, &mut image, &mut found)?;
+                unpack(place, cache, &mut image, &mut found)?;
             } else {
                 image = Some(fs::read(place).map_err(unreadable)?);
             }
@@ -93,16 +98,23 @@ impl Kernel {
                 .map(Some),
         };
         let modules = modules::in_order(&NEEDED, read)?;
-        Ok(Kernel { image, modules })
+        let release = release(&image);
+        let image = unpacked(&image).unwrap_or(image);
+        Ok(Kernel { release, image, modules })
     }
 
-    /// The release that the image names itself (`kernel_version` of the boot protocol).
-    pub fn release(&self) -> String {
-        let at = self.image.get(0x20e..0x210).map_or(0, |b| usize::from(b[0]) | usize::from(b[1]) << 8);
-        let text = self.image.get(at + 0x200..).unwrap_or_default();
-        let end = text.iter().position(|&b| b == b' ' || b == 0).unwrap_or(0);
-        String::from_utf8_lossy(&text[..end]).into_owned()
+    /// Its release, as `uname -r` says in a guest.
+    pub fn release(&self) -> &str {
+        &self.release
     }
+}
+
+/// The release that an image names itself (`kernel_version` of the boot protocol).
+fn release(image: &[u8]) -> String {
+    let at = image.get(0x20e..0x210).map_or(0, |b| usize::from(b[0]) | usize::from(b[1]) << 8);
+    let text = image.get(at + 0x200..).unwrap_or_default();
+    let end = text.iter().position(|&b| b == b' ' || b == 0).unwrap_or(0);
+    String::from_utf8_lossy(&text[..end]).into_owned()
 }
 
 /// Whether a file of this name is a kernel image, as distributions and build trees name them.
@@ -136,13 +148,43 @@ fn search(root: &Path, image: &mut Option<Vec<u8>>, found: &mut BTreeMap<String,
     }
 }
 
-/// Reads image and modules out of a Debian package: an `ar` archive with a tar archive in it.
-fn unpack(package: &Path, image: &mut Option<Vec<u8>>, found: &mut BTreeMap<String, Found>) -> Result<(), ExecError> {
+/// Finds image and modules of a Debian package, in the cache if it was unpacked before.
+fn unpack(
+    package: &Path,
+    cache: Option<&Cache>,
+    image: &mut Option<Vec<u8>>,
+    found: &mut BTreeMap<String, Found>,
+) -> Result<(), ExecError> {
     let broken = |why: &dyn std::fmt::Display| {
         ExecError::unsupported(format!("{}: {why}", package.display()), "name a whole Debian package")
     };
     let mut file = File::open(package).map_err(|e| broken(&e))?;
-    let (compression, len) = data_member(&mut file).map_err(|e| broken(&e))?;
+    if let Some(entry) = cache.and_then(|cache| cache.get(&mut file)) {
+        search(&entry, image, found);
+        return Ok(());
+    }
+    let files = read_package(&mut file, &broken)?;
+    if let Some(cache) = cache {
+        let named = files.iter().map(|(name, data)| (name.as_str(), data.as_slice()));
+        // Without an entry the next run unpacks the package again.
+        let _ = cache.put(&mut file, named);
+    }
+    for (name, data) in files {
+        match modules::name_of(&name) {
+            Some(module) => drop(found.insert(module, Found::Packed(data))),
+            None => *image = Some(data),
+        }
+    }
+    Ok(())
+}
+
+/// Reads image and modules out of a Debian package: an `ar` archive with a tar archive in it.
+fn read_package(
+    file: &mut File,
+    broken: &dyn Fn(&dyn std::fmt::Display) -> ExecError,
+) -> Result<BTreeMap<String, Vec<u8>>, ExecError> {
+    let mut files = BTreeMap::new();
+    let (compression, len) = data_member(file).map_err(|e| broken(&e))?;
     let member = file.take(len);
     let data: Box<dyn Read> = match compression.as_str() {
         "" => Box::new(member),
@@ -160,18 +202,15 @@ fn unpack(package: &Path, image: &mut Option<Vec<u8>>, found: &mut BTreeMap<Stri
         }
         let path = entry.path().map_err(|e| broken(&e))?.into_owned();
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else { continue };
-        let module = modules::name_of(name);
-        if !is_image(name) && module.is_none() {
+        if !is_image(name) && modules::name_of(name).is_none() {
             continue;
         }
+        let name = name.to_owned();
         let mut data = Vec::new();
         entry.read_to_end(&mut data).map_err(|e| broken(&e))?;
-        match module {
-            Some(module) => drop(found.insert(module, Found::Packed(data))),
-            None => *image = Some(data),
-        }
+        files.insert(name, data);
     }
-    Ok(())
+    Ok(files)
 }
 
 /// Goes to the member `data.tar*` of an `ar` archive; what its name ends in, and how long it is.

@@ -102,7 +102,7 @@ impl Machine {
         }
         let initramfs = in_memory("ovlcheck-initramfs", &archive.finish())?;
         let image = in_memory("ovlcheck-kernel", &kernel.image)?;
-        Ok(Machine(Arc::new(Parts { release: kernel.release(), options, image, initramfs })))
+        Ok(Machine(Arc::new(Parts { release: kernel.release().to_owned(), options, image, initramfs })))
     }
 
     /// The release of its kernel, as `uname -r` would say there.

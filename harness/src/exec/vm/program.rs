@@ -39,7 +39,7 @@ fn libraries(maps: &str) -> BTreeSet<&str> {
 }
 
 /// One entry of an ELF program header table (64 bits, little endian): type, offset, size in the file.
-fn segments(elf: &[u8]) -> Option<Vec<(u32, usize, usize)>> {
+pub(super) fn segments(elf: &[u8]) -> Option<Vec<(u32, usize, usize)>> {
     if !elf.starts_with(b"\x7fELF\x02\x01") {
         return None;
     }
@@ -58,7 +58,7 @@ fn segments(elf: &[u8]) -> Option<Vec<(u32, usize, usize)>> {
 }
 
 /// Without what no loader reads: symbols and what debuggers need lie behind the last segment.
-fn loaded_part(mut elf: Vec<u8>) -> Vec<u8> {
+pub(super) fn loaded_part(mut elf: Vec<u8>) -> Vec<u8> {
     const LOAD: u32 = 1;
     let end = segments(&elf).and_then(|all| all.iter().filter(|s| s.0 == LOAD).map(|s| s.1 + s.2).max());
     elf.truncate(end.unwrap_or(elf.len()));
