@@ -265,6 +265,9 @@ pub struct Stat {
     pub nlink: u32,
     /// Size in bytes (not compared for directories).
     pub size: u64,
+    /// Blocks of 512 bytes that it takes.
+    #[serde(default)]
+    pub blocks: u64,
     /// Device number of a device node: major and minor.
     pub rdev: (u32, u32),
     /// Inode number.

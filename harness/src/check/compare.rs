@@ -1,5 +1,6 @@
 //! Comparing one node: predicted attributes, xattrs and content against what was seen.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::forgive::Forgivable;
@@ -47,6 +48,14 @@ pub(super) struct Known {
     pub held: Vec<Ino>,
     /// `st_dev` of the merged side, by mount.
     pub merged_dev: Option<(u32, u32)>,
+    /// Whether blocks are compared.
+    pub counts_blocks: bool,
+    /// Blocks of the regular files of the lower layers, which nothing changes.
+    pub lower_blocks: BTreeMap<Ino, u64>,
+    /// Those of upper files, as this look has found them.
+    pub upper_blocks: BTreeMap<Ino, u64>,
+    /// What this look has found on the merged side: inode number, whose blocks these are, how many.
+    pub merged_blocks: Vec<(u64, Ino, u64)>,
     /// The first time stamp of the step that differs, and of which inode. It is reported only if
     /// nothing else does: whether a wrong date shows depends on the clock's tick, and a signature
     /// must not.
@@ -130,6 +139,13 @@ impl Known {
                 format!("{}:{}", seen.rdev.0, seen.rdev.1),
             ));
         }
+        if linux && kind == Kind::File && self.counts_blocks {
+            if merged {
+                self.merged_blocks.push((seen.ino, look.blocks, seen.blocks));
+            } else {
+                self.upper_blocks.insert(look.blocks, seen.blocks);
+            }
+        }
         self.number(disk, look.number, seen.ino)?;
         let one_device = linux && merged && !self.forgiven.covers("dev");
         if one_device && *self.merged_dev.get_or_insert(seen.dev) != seen.dev {
@@ -142,6 +158,19 @@ impl Known {
         if linux {
             self.stamp(look.attributes, "atime", atime, seen.atime);
             self.stamp(look.attributes, "ctime", ctime, seen.ctime);
+        }
+        Ok(())
+    }
+
+    /// Compares the blocks that the merged side has shown in a look with those of the layers, as far as both were
+    /// looked at. Gives the number of the inode that differs.
+    pub(super) fn blocks(&mut self) -> Result<(), (u64, Diff)> {
+        let (merged, upper) = (std::mem::take(&mut self.merged_blocks), std::mem::take(&mut self.upper_blocks));
+        for (number, ino, seen) in merged {
+            let expected = self.lower_blocks.get(&ino).or_else(|| upper.get(&ino));
+            if let Some(expected) = expected.filter(|&&expected| expected != seen) {
+                return Err((number, Diff::new("blocks", expected, seen)));
+            }
         }
         Ok(())
     }

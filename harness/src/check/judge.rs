@@ -1,5 +1,7 @@
 //! Replaying a case in the model beside its trace.
 
+use std::collections::BTreeMap;
+
 use super::compare::{Diff, IGNORED_XATTRS, Known};
 use super::divergence::{Divergence, Oracle, Place};
 use super::explain::{explain, may_differ, suspected};
@@ -10,11 +12,14 @@ use crate::bytes::Bytes;
 use crate::case::Case;
 use crate::errno::Errno;
 use crate::level::Level;
+use crate::model::disk::Ino;
 use crate::model::look::Look;
 use crate::model::stream::{Dent, Shown};
 use crate::model::{Clause, Context, Model, Predicted, View};
 use crate::step::{Op, Slot};
-use crate::trace::{DirEntry, End, Footprint, Observation, Outcome, Side, Span, StatFs, StepTrace, Time, Trace, Value};
+use crate::trace::{
+    DirEntry, End, Footprint, Kind, NodeSeen, Observation, Outcome, Side, Span, StatFs, StepTrace, Time, Trace, Value,
+};
 
 /// What judging a trace gives.
 #[derive(Clone, Debug)]
@@ -135,6 +140,10 @@ impl<'a> Judge<'a> {
         known.spans.push(trace.setup);
         known.spans.push(trace.mounted);
         let model = Model::new(case, context, fault);
+        known.counts_blocks = model.disk.traits.counts_blocks && !known.plain;
+        if known.counts_blocks {
+            known.lower_blocks = blocks_of(&model, trace);
+        }
         Judge { model, known, case, trace, forgiven, exact_at: None, checked: 0, changed: 0, late_at: None }
     }
 
@@ -273,6 +282,8 @@ impl<'a> Judge<'a> {
         let looks = self.known.spans.push(looks);
         self.model.at(looks);
         let mut after_merged = false;
+        // What the call itself has shown is as old as the call.
+        (self.known.merged_blocks, self.known.upper_blocks) = Default::default();
         for footprint in &record.footprint {
             // What follows a merged look on the upper side is the path's directory, opened as one.
             let directory = after_merged && footprint.side == Side::Upper;
@@ -282,6 +293,11 @@ impl<'a> Judge<'a> {
             }
             self.footprint(place, footprint, directory)?;
             self.note_late(Oracle::Footprint(footprint.side), &footprint.path);
+        }
+        if let Err((number, diff)) = self.known.blocks() {
+            let has = |f: &&Footprint| f.seen.as_ref().is_ok_and(|seen| seen.stat.ino == number);
+            let at = record.footprint.iter().find(has).map(|f| f.path.clone());
+            return Err(self.blocks_differ(place, Oracle::Footprint(Side::Merged), at, diff));
         }
         if let Some(observation) = &record.observation {
             self.observe(place, observation)?;
@@ -406,7 +422,13 @@ impl<'a> Judge<'a> {
             } else {
                 self.model.disk_at(upper, &footprint.path)
             };
-            found.map(|ino| Look { attributes: ino, data: ino, number: ino, nlink: self.model.disk[ino].nlink })
+            found.map(|ino| Look {
+                attributes: ino,
+                data: ino,
+                blocks: ino,
+                number: ino,
+                nlink: self.model.disk[ino].nlink,
+            })
         };
         let suspect = look.ok().and_then(|l| self.model.disk[l.attributes].by);
         let diff = match (look, &footprint.seen) {
@@ -442,11 +464,22 @@ impl<'a> Judge<'a> {
             },
         };
         self.late_at = late.at;
+        if let (None, Err((number, diff))) = (&found, self.known.blocks()) {
+            let has = |node: &&NodeSeen| node.seen.as_ref().is_ok_and(|seen| seen.stat.ino == number);
+            let at = observation.merged.iter().find(has).map(|node| node.path.clone());
+            return Err(self.blocks_differ(place, Oracle::Tree(Side::Merged), at, diff));
+        }
         let Some((side, TreeDiff { path, diff, suspect })) = found else { return Ok(()) };
         let suspect = suspect.and_then(|ino| self.model.disk[ino].by);
         let mut found = self.diverge(place, Oracle::Tree(side), suspect, diff);
         found.path = path;
         Err(found)
+    }
+
+    fn blocks_differ(&self, place: Place, oracle: Oracle, path: Option<Bytes>, diff: Diff) -> Box<Divergence> {
+        let mut found = self.diverge(place, oracle, Some(Clause::McpBlocks), diff);
+        found.path = path.unwrap_or_default();
+        found
     }
 
     fn diverge(&self, place: Place, oracle: Oracle, suspect: Option<Clause>, diff: Diff) -> Box<Divergence> {
@@ -476,6 +509,20 @@ impl<'a> Judge<'a> {
             seen: diff.seen,
         })
     }
+}
+
+/// The blocks of the regular files of all lower layers.
+fn blocks_of(model: &Model, trace: &Trace) -> BTreeMap<Ino, u64> {
+    let mut blocks = BTreeMap::new();
+    for (&root, nodes) in model.lowers.iter().zip(&trace.lowers) {
+        for node in nodes {
+            let Ok(seen) = &node.seen else { continue };
+            if let (Kind::File, Ok(ino)) = (seen.stat.kind, model.disk_at(root, &node.path)) {
+                blocks.insert(ino, seen.stat.blocks);
+            }
+        }
+    }
+    blocks
 }
 
 fn describe(seen: &crate::trace::Seen) -> String {

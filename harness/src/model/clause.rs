@@ -240,6 +240,7 @@ clauses! {
     CupOriginEmpty = "CUP-14.empty", Linux, "Where handles cannot be decoded the stored origin is empty (MNT-41, USR-03).", "copy_up.c ovl_get_origin_fh";
     CupOriginUser = "USR-05.special", Linux, "With userxattr, symlinks and special files store no origin: user.* xattrs are not for them.", "copy_up.c ovl_set_origin_fh";
     CupDevice = "CUP-18.device", Contract, "A copied-up device keeps its number, a symlink its target.", "copy_up.c ovl_copy_up_workdir";
+    McpBlocks = "MCP-04.blocks", Linux, "st_blocks of a metacopy is that of its data.", "inode.c ovl_getattr";
     McpCopyUp = "MCP-06.copyup", Format, "With metacopy=on a change of attributes, a link or a rename copies up a regular file without its data.", "copy_up.c ovl_need_meta_copy_up";
     McpDataUp = "MCP-07.data", Format, "Opening a metacopy for writing, or truncating it, copies its data up and ends it being one.", "copy_up.c ovl_copy_up_meta_inode_data";
     McpDates = "MCP-07.mtime", Linux, "Data that are copied up later date the file.", "copy_up.c ovl_copy_up_meta_inode_data";

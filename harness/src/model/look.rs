@@ -21,6 +21,8 @@ pub struct Look {
     pub attributes: Ino,
     /// The disk inode that content comes from.
     pub data: Ino,
+    /// The disk inode that takes the blocks of `st_blocks`.
+    pub blocks: Ino,
     /// The disk inode whose number is `st_ino`.
     pub number: Ino,
     /// Link count.
@@ -66,7 +68,11 @@ impl Model {
         } else if node.indexed && self.rules.holds(Clause::NlkUnion) {
             nlink = node.nlink;
         }
-        Ok(Look { attributes, data, number, nlink })
+        let blocks = match node.is_metacopy() {
+            true if self.rules.holds(Clause::McpBlocks) => data,
+            _ => attributes,
+        };
+        Ok(Look { attributes, data, blocks, number, nlink })
     }
 
     /// A look at a clean path of the merged tree, not following a last symlink.

@@ -87,6 +87,8 @@ pub struct Traits {
     /// An open directory has a cursor among its entries, and what a later call gives depends on where it was left:
     /// nothing says so here, and those calls are not judged (`dcache_readdir`; tmpfs before 6.6).
     pub reads_by_cursor: bool,
+    /// `st_blocks` is exact at all times (elsewhere blocks are found when data are written back).
+    pub counts_blocks: bool,
     /// A change of xattrs dates (`shmem_xattr_handler_set`; on tmpfs since 6.0).
     pub xattr_dates: bool,
     /// It takes user.* xattrs (on tmpfs since 6.6).
@@ -121,6 +123,7 @@ impl Traits {
             lists_as_opened: false,
             continues_by_number: kernel >= (6, 6),
             reads_by_cursor: kernel < (6, 6),
+            counts_blocks: true,
             xattr_dates: kernel >= (6, 0),
             user_xattrs: kernel >= (6, 6),
             hides_trusted: true,
@@ -130,6 +133,7 @@ impl Traits {
             Filesystem::Ext4 => Traits {
                 continues_by_number: false,
                 reads_by_cursor: false,
+                counts_blocks: false,
                 xattr_dates: true,
                 user_xattrs: true,
                 lists_dots_first: false,
@@ -146,6 +150,7 @@ impl Traits {
             Filesystem::Xfs => Traits {
                 continues_by_number: false,
                 reads_by_cursor: false,
+                counts_blocks: false,
                 xattr_dates: true,
                 user_xattrs: true,
                 fallocate: Fallocate { zeroes: true, shifts: true },
@@ -164,6 +169,7 @@ impl Traits {
             Filesystem::Btrfs => Traits {
                 continues_by_number: false,
                 reads_by_cursor: false,
+                counts_blocks: false,
                 xattr_dates: true,
                 user_xattrs: true,
                 fallocate: Fallocate { zeroes: true, shifts: false },

@@ -37,6 +37,7 @@ fn tree(layer: &Layer) -> TreeSeen {
             rdev,
             ino: 0,
             dev: (0, 1),
+            blocks: 0,
             atime: node.time,
             mtime: node.time,
             ctime: Time::default(),

@@ -78,7 +78,8 @@ fn as_read(layer: &Layer) -> TreeSeen {
         let nlink = names.get(at).copied().unwrap_or(1);
         let (time, ino, dev) = (node.time, 0, (0, 0));
         let (mode, uid, gid) = (node.mode, node.uid, node.gid);
-        let stat = Stat { kind, mode, uid, gid, nlink, size, rdev, ino, dev, atime: time, mtime: time, ctime: time };
+        let (blocks, atime, mtime, ctime) = (0, time, time, time);
+        let stat = Stat { kind, mode, uid, gid, nlink, size, blocks, rdev, ino, dev, atime, mtime, ctime };
         let seen = Ok(Seen { stat, xattrs: Some(node.xattrs.clone()), content });
         tree.push(NodeSeen { path: Bytes::from(*path), listed: kind, seen, list_error: None });
     }

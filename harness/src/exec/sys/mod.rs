@@ -151,6 +151,7 @@ pub fn statx(dir: RawFd, path: &CStr, flags: c_int) -> Result<Stat, Errno> {
         gid: s.stx_gid,
         nlink: s.stx_nlink,
         size: s.stx_size,
+        blocks: s.stx_blocks,
         rdev: (s.stx_rdev_major, s.stx_rdev_minor),
         ino: s.stx_ino,
         dev: (s.stx_dev_major, s.stx_dev_minor),
