@@ -48,6 +48,8 @@ pub(super) struct Known {
     pub held: Vec<Ino>,
     /// `st_dev` of the merged side, by mount.
     pub merged_dev: Option<(u32, u32)>,
+    /// Whether reading dates what is read.
+    pub strictatime: bool,
     /// Whether blocks are compared.
     pub counts_blocks: bool,
     /// Blocks of the regular files of the lower layers, which nothing changes.
@@ -156,7 +158,10 @@ impl Known {
         let (mtime, atime, ctime) = (inode.mtime, inode.atime, inode.ctime);
         self.stamp(look.attributes, "mtime", mtime, seen.mtime);
         if linux {
-            self.stamp(look.attributes, "atime", atime, seen.atime);
+            // Whoever looks reads symlinks.
+            if !(self.strictatime && kind == Kind::Symlink) {
+                self.stamp(look.attributes, "atime", atime, seen.atime);
+            }
             self.stamp(look.attributes, "ctime", ctime, seen.ctime);
         }
         Ok(())

@@ -140,6 +140,7 @@ impl<'a> Judge<'a> {
         known.spans.push(trace.setup);
         known.spans.push(trace.mounted);
         let model = Model::new(case, context, fault);
+        known.strictatime = model.options.strictatime;
         known.counts_blocks = model.disk.traits.counts_blocks && !known.plain;
         if known.counts_blocks {
             known.lower_blocks = blocks_of(&model, trace);

@@ -83,6 +83,8 @@ fn usual_options(privilege: Privilege) -> Vec<Vec<String>> {
             (2, &["uuid=null"]),
             (3, &["volatile"]),
             (1, &["metacopy=on", "redirect_dir=follow"]),
+            (3, &["strictatime"]),
+            (2, &["index=on", "metacopy=on", "strictatime"]),
         ],
         Privilege::Rootless => &[
             (1, &[]),
@@ -91,6 +93,7 @@ fn usual_options(privilege: Privilege) -> Vec<Vec<String>> {
             (6, &["uuid=on"]),
             (6, &["uuid=null"]),
             (6, &["volatile"]),
+            (6, &["strictatime"]),
             (1, &["metacopy=on"]),
             (1, &["redirect_dir=on"]),
         ],

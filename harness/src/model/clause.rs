@@ -337,6 +337,8 @@ clauses! {
     FalAllocate = "FIL-10.allocate", Contract, "fallocate without a mode extends the file with NUL bytes, with KEEP_SIZE it does not; what it gives is a hole still, for SEEK_DATA.", "file.c ovl_fallocate, mm/shmem.c shmem_fallocate";
     FalPunch = "FIL-10.punch", Contract, "PUNCH_HOLE makes NUL bytes of a range, and holes of the whole pages in it.", "file.c ovl_fallocate, mm/shmem.c shmem_fallocate";
     FalRefused = "FIL-10.refused", Linux, "fallocate that the upper filesystem does not support has cleared setuid and setgid all the same.", "file.c ovl_fallocate";
+    FilAtime = "FIL-04.upper", Linux, "Reading an upper object dates its access, where the mount does so, whatever the upper filesystem's mount does.", "file.c ovl_file_accessed, inode.c ovl_update_time";
+    FilAtimeLower = "FIL-04.lower", Contract, "Reading a lower object dates nothing.", "inode.c ovl_update_time";
     CfrCopy = "FIL-09.copy", Contract, "copy_file_range copies data up to the end of the source, from a lower file without copying that up, and clears setuid as a write does.", "file.c ovl_copyfile";
     CfrKind = "FIL-09.kind", Linux, "copy_file_range with a directory is EISDIR, with anything else that is no regular file EINVAL.", "fs/remap_range.c generic_file_rw_checks";
     CfrAccess = "FIL-09.access", Linux, "copy_file_range from what is not open for reading, or to what is not open for writing or is O_APPEND, is EBADF.", "fs/remap_range.c generic_file_rw_checks";

@@ -489,6 +489,11 @@ impl Disk {
         (inode.uid, inode.gid) = (uid, gid);
     }
 
+    /// Dates an access, which is no change.
+    pub fn access(&mut self, ino: Ino) {
+        self.inodes[ino as usize].atime = self.now;
+    }
+
     /// Sets atime and mtime.
     pub fn set_times(&mut self, rules: &mut Rules, ino: Ino, atime: Stamp, mtime: Stamp) {
         self.date_ctime(rules, ino);

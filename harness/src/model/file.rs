@@ -344,6 +344,9 @@ impl Model {
                 if file.was_lower && self.cache.node(node).upper.is_some() && !self.rules.holds(Clause::FilReroute) {
                     ino = self.cache.node(node).lowers.last().map_or(ino, |l| l.1);
                 }
+                if len > 0 {
+                    self.accessed(file.dentry);
+                }
                 let data = self.disk.data(ino);
                 let from = at.unwrap_or(file.position);
                 let start = (from.min(data.len() as u64)) as usize;
@@ -364,13 +367,31 @@ impl Model {
                     return if writers == holds { Err(Errno::EAGAIN) } else { Ok(Vec::new()) };
                 }
                 let taken = pipe.data.len().min(len as usize);
-                Ok(pipe.data.drain(..taken).collect())
+                let data = pipe.data.drain(..taken).collect();
+                self.accessed(file.dentry);
+                Ok(data)
             }
             _ => {
                 let zeros = Model::reads_zeros(&self.disk[self.cache.node(node).real()].body);
                 let zeros = zeros == self.rules.holds(Clause::VfsDevice);
                 Ok(if zeros { vec![0; len as usize] } else { Vec::new() })
             }
+        }
+    }
+
+    /// What was read is dated (`touch_atime`).
+    pub(super) fn accessed(&mut self, id: DentryId) {
+        if !self.options.strictatime {
+            return;
+        }
+        let Some(node) = self.cache.at(id) else { return };
+        let (upper, real) = (node.upper, node.real());
+        let dated = match upper {
+            Some(_) => self.rules.holds(Clause::FilAtime),
+            None => !self.rules.holds(Clause::FilAtimeLower),
+        };
+        if dated {
+            self.disk.access(real);
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Options {
     pub uuid: Uuid,
     /// `volatile`
     pub volatile: bool,
+    /// `strictatime`, which is the mount's and not the overlay's: without it all is mounted `noatime`.
+    pub strictatime: bool,
 }
 
 /// The options that the model knows, each with the values it may have.
@@ -56,6 +58,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("uuid", &["on", "off", "null", "auto"]),
     ("volatile", &[]),
     ("default_permissions", &[]),
+    ("strictatime", &[]),
 ];
 
 impl Options {
@@ -87,6 +90,7 @@ impl Options {
             _ => Redirect::Follow,
         });
         let metacopy = on("metacopy");
+        let flag = |name: &str| asked.iter().any(|o| o == name);
         let mut options = Options {
             redirect: redirect.unwrap_or_default(),
             index: on("index").unwrap_or(false),
@@ -97,7 +101,8 @@ impl Options {
                 Some("null" | "off") => Uuid::Null,
                 _ => Uuid::Auto,
             },
-            volatile: asked.iter().any(|o| o == "volatile"),
+            volatile: flag("volatile"),
+            strictatime: flag("strictatime"),
         };
         if options.metacopy && redirect.is_some_and(|r| r != Redirect::On) && rules.holds(Clause::MntMetacopyRedirect) {
             return Err(Errno::EINVAL);

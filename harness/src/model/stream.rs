@@ -138,6 +138,7 @@ impl Model {
             return Err(self.refuse(Clause::DirDead, Errno::ENOENT));
         }
         self.settle(slot)?;
+        self.accessed(file.dentry);
         Ok(file.dentry)
     }
 

@@ -129,6 +129,7 @@ impl Model {
         let (source, Some(target)) = (self.cache.node(from.node).data(), self.cache.node(to.node).upper) else {
             return Ok(Some(0));
         };
+        self.accessed(from.file.dentry);
         let count = shortened(from.at, self.disk.size(source), len.into());
         if count == 0 || from.kind == Kind::Dir {
             return Ok(Some(0));

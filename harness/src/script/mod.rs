@@ -198,7 +198,8 @@ fn mount_words(target: &TargetSpec, case: &Case, rootless: bool) -> Result<Vec<S
         }
         TargetSpec::Kernel => {
             let user = if rootless { ",userxattr" } else { "" };
-            let all = format!("noatime,lowerdir={{lowerdir}},upperdir={{upperdir}},workdir={{workdir}}{options}{user}");
+            let quiet = if case.options.iter().any(|o| o == "strictatime") { "" } else { "noatime," };
+            let all = format!("{quiet}lowerdir={{lowerdir}},upperdir={{upperdir}},workdir={{workdir}}{options}{user}");
             ["mount", "-t", "overlay", "overlay", "-o", &all, "{merged}"].map(py_text).to_vec()
         }
         TargetSpec::Command(template) => {

@@ -21,6 +21,9 @@ pub(super) struct Kernel {
     one_by_one: bool,
 }
 
+/// The option that is an attribute of the mount: the overlay's own filesystem knows nothing of it.
+const STRICTATIME: &str = "strictatime";
+
 impl Kernel {
     /// Finds out how this kernel takes its layers, by mounting: from a detached filesystem if it can, and
     /// one by one if it can.
@@ -76,7 +79,8 @@ impl Kernel {
         }
         fsconfig_set_string(fs, "upperdir", layers.upper)?;
         fsconfig_set_string(fs, "workdir", layers.work)?;
-        for option in layers.options {
+        let strict = layers.options.iter().any(|option| option == STRICTATIME);
+        for option in layers.options.iter().filter(|option| *option != STRICTATIME) {
             match option.split_once('=') {
                 Some((key, value)) => fsconfig_set_string(fs, key, value)?,
                 None => fsconfig_set_flag(fs, option.as_str())?,
@@ -86,7 +90,8 @@ impl Kernel {
             fsconfig_set_flag(fs, "userxattr")?;
         }
         fsconfig_create(fs)?;
-        fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME)
+        let atime = if strict { MountAttrFlags::MOUNT_ATTR_STRICTATIME } else { MountAttrFlags::MOUNT_ATTR_NOATIME };
+        fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, atime)
     }
 }
 
