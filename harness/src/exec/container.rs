@@ -18,7 +18,7 @@ use super::isolation::{enter_root, isolate};
 use super::observe::{Detail, Looker};
 use super::scratch::{Source, new_dir};
 use super::sys::{self, Forked};
-use super::target::{self, Layers, MountFailure};
+use super::target::{self, Layers, MachineOf, MountFailure};
 use super::{layers, worker};
 use crate::bytes::Bytes;
 use crate::case::Layer;
@@ -146,7 +146,7 @@ fn play(
     privilege: Privilege,
     export: Option<&OwnedFd>,
 ) -> Result<Vec<Ran>, ExecError> {
-    let mut provided = target::provide(&TargetSpec::Kernel, privilege, Source::Tmpfs)?;
+    let mut provided = target::provide(&TargetSpec::Kernel, privilege, Source::Tmpfs, MachineOf::Somebody)?;
     let base = provided.scratch.case_dir(drop)?;
     let mut looker = Looker::new(privilege);
     let mut known: Vec<(String, OwnedFd)> = Vec::new();

@@ -25,7 +25,7 @@ use super::reaper::Reaper;
 use super::run::Runner;
 use super::scratch::{self, Source};
 use super::sys::{self, Forked, Shared};
-use super::target;
+use super::target::{self, MachineOf};
 use super::vm;
 use super::watchdog;
 use crate::trace::{Environment, Privilege};
@@ -159,7 +159,7 @@ fn prepare(config: &WorkerConfig, environment: Environment, socket: &File, page:
     let empty = scratch::tmpfs()?;
     check_xattrs(config.privilege, &empty)?;
     let source = Source::new(config.filesystem, config.privilege, system.try_clone().doing("dup")?)?;
-    let provided = target::provide(&config.target, config.privilege, source)?;
+    let provided = target::provide(&config.target, config.privilege, source, machine())?;
     let home = Home::settle(if provided.needs_system { system } else { empty })?;
     let page = Arc::new(page);
     let unfinished = Arc::new(Mutex::new(None));
@@ -178,6 +178,11 @@ fn prepare(config: &WorkerConfig, environment: Environment, socket: &File, page:
         buffer: vec![0; BUFFER],
         marks: Default::default(),
     })
+}
+
+/// Whose machine this worker is on.
+fn machine() -> MachineOf {
+    if std::env::var_os(WORKER_VAR).is_some_and(|ends| ends == GUEST) { MachineOf::Ours } else { MachineOf::Somebody }
 }
 
 /// Makes sure that private xattrs can be written. Without them the kernel mounts all the same, as a

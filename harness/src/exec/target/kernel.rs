@@ -7,7 +7,8 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
 
-use super::{Layers, MountFailure, Mounted, TakeDown, Target};
+use super::{Layers, MachineOf, MountFailure, Mounted, TakeDown, Target};
+use crate::errno::Errno;
 use crate::exec::error::{Doing, ExecError, errno};
 use crate::exec::scratch::{Scratch, Source, new_dir};
 use crate::exec::sys;
@@ -26,20 +27,29 @@ const STRICTATIME: &str = "strictatime";
 
 impl Kernel {
     /// Finds out how this kernel takes its layers, by mounting: from a detached filesystem if it can, and
-    /// one by one if it can.
-    pub(super) fn probe(privilege: Privilege, source: &Source) -> Result<(Kernel, Scratch), ExecError> {
+    /// one by one if it can. A refusal that is the kernel's own fault is left for the cases to find.
+    pub(super) fn probe(
+        privilege: Privilege,
+        source: &Source,
+        machine: MachineOf,
+    ) -> Result<(Kernel, Scratch), ExecError> {
+        let userxattr = privilege == Privilege::Rootless;
+        let mut scratch = Scratch::detached(source.clone())?;
         let mut refusal = None;
-        for detached in [true, false] {
-            let mut scratch =
-                if detached { Scratch::detached(source.clone())? } else { Scratch::attached(source.clone())? };
-            for one_by_one in [true, false] {
-                let mut kernel = Kernel { userxattr: privilege == Privilege::Rootless, one_by_one };
-                match kernel.try_out(&mut scratch) {
-                    Ok(()) => return Ok((kernel, scratch)),
-                    Err(MountFailure::Broken(e)) => return Err(e),
-                    Err(MountFailure::Refused(e)) => refusal = Some(e),
-                }
+        for (detached, one_by_one) in [(true, true), (true, false), (false, true), (false, false)] {
+            if !detached && one_by_one {
+                scratch = Scratch::attached(source.clone())?;
             }
+            let mut kernel = Kernel { userxattr, one_by_one };
+            match kernel.try_out(&mut scratch) {
+                Ok(()) => return Ok((kernel, scratch)),
+                Err(MountFailure::Broken(e)) => return Err(e),
+                Err(MountFailure::Refused(e)) => refusal = Some(e),
+            }
+        }
+        if refusal.as_ref().is_some_and(|e| is_defect(machine, privilege, e.errno)) {
+            // What was tried last asks for least.
+            return Ok((Kernel { userxattr, one_by_one: false }, scratch));
         }
         let said = refusal.map_or_else(String::new, |e| format!("{} {}", e.errno, e.message));
         Err(ExecError::unsupported(
@@ -95,6 +105,13 @@ impl Kernel {
     }
 }
 
+/// Whether a kernel that refuses the simplest mount is at fault. In a guest nothing but the kernel can be: whoever
+/// asks is root there, and the private xattrs were tried before. Only a user namespace may be refused, by a kernel
+/// that lets nobody mount an overlay in one.
+fn is_defect(machine: MachineOf, privilege: Privilege, refusal: Errno) -> bool {
+    machine == MachineOf::Ours && (privilege == Privilege::Root || refusal != Errno::EPERM)
+}
+
 impl Target for Kernel {
     fn mount(&mut self, layers: &Layers<'_>) -> Result<Mounted, MountFailure> {
         let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|e| match e {
@@ -128,4 +145,21 @@ fn messages(fs: &OwnedFd) -> String {
         said.push(text.get(2..).unwrap_or(&text).trim().to_owned());
     }
     said.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_mount_is_the_kernels_fault_where_the_machine_is_ours() {
+        let of_guest = |privilege, errno| is_defect(MachineOf::Ours, privilege, errno);
+        for errno in [Errno::EINVAL, Errno::EPERM, Errno::EIO] {
+            assert!(of_guest(Privilege::Root, errno), "{errno}");
+            assert!(!is_defect(MachineOf::Somebody, Privilege::Root, errno), "{errno}");
+            assert!(!is_defect(MachineOf::Somebody, Privilege::Rootless, errno), "{errno}");
+        }
+        assert!(of_guest(Privilege::Rootless, Errno::EINVAL));
+        assert!(!of_guest(Privilege::Rootless, Errno::EPERM), "a kernel without overlays in user namespaces");
+    }
 }

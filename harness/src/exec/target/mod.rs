@@ -91,11 +91,25 @@ pub(super) struct Provided {
     pub(super) needs_system: bool,
 }
 
+/// Whose machine it is that refuses something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MachineOf {
+    /// A guest, in which everything but the kernel comes from here.
+    Ours,
+    /// Somebody else decides what is allowed on it.
+    Somebody,
+}
+
 /// The target of this description with its layers on `source`, after finding out what the kernel can do.
-pub(super) fn provide(spec: &TargetSpec, privilege: Privilege, source: Source) -> Result<Provided, ExecError> {
+pub(super) fn provide(
+    spec: &TargetSpec,
+    privilege: Privilege,
+    source: Source,
+    machine: MachineOf,
+) -> Result<Provided, ExecError> {
     Ok(match spec {
         TargetSpec::Kernel => {
-            let (target, scratch) = kernel::Kernel::probe(privilege, &source)?;
+            let (target, scratch) = kernel::Kernel::probe(privilege, &source, machine)?;
             Provided { target: Box::new(target), scratch, needs_system: false }
         }
         TargetSpec::Plain => {
