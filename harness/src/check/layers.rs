@@ -23,8 +23,9 @@ pub(super) fn rules(environment: &Environment, options: &[String]) -> Rules {
         // `off`, or nothing at all: the module decides, and its default is to follow.
         _ => always || metacopy,
     };
-    let refuse_late = kernel_version(&environment.kernel) < (6, 16);
-    Rules { follow_redirects, refuse_late, metacopy, index: root && last("index") == Some("on") }
+    let kernel = kernel_version(&environment.kernel);
+    let (refuse_late, xattr_whiteouts) = (kernel < (6, 16), kernel >= (6, 7));
+    Rules { follow_redirects, refuse_late, xattr_whiteouts, metacopy, index: root && last("index") == Some("on") }
 }
 
 /// Resolves the layers at every look of a trace: how many looks there were, and the first view that is not what

@@ -59,8 +59,10 @@ fn run(args: &ResolveArgs) -> Result<u8, ExecError> {
     let trees = args.upper.iter().chain(&args.lower).map(read).collect::<Result<Vec<TreeSeen>, _>>()?;
     let layers: Vec<LayerTree<'_>> = trees.iter().map(|tree| LayerTree::new(tree)).collect();
     let follow_redirects = !args.userxattr && !args.nofollow;
-    let entries =
-        resolve_layers(&layers, Rules { follow_redirects, refuse_late: false, metacopy: true, index: args.index });
+    let entries = resolve_layers(
+        &layers,
+        Rules { follow_redirects, refuse_late: false, xattr_whiteouts: true, metacopy: true, index: args.index },
+    );
     let Some(merged) = merged else {
         say_raw!("{}", report::resolved(&entries, args.upper.is_some()));
         return Ok(HELD);

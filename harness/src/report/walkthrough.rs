@@ -21,8 +21,13 @@ type Column = BTreeMap<Bytes, Seen>;
 /// The layers of a container after its program, and the layer resolver's verdict; and where the merged view is
 /// not what its layers make, if so.
 pub fn walkthrough(ran: &Ran, privilege: Privilege) -> (String, Option<Difference>) {
-    let rules =
-        Rules { follow_redirects: privilege == Privilege::Root, refuse_late: false, metacopy: true, index: false };
+    let rules = Rules {
+        follow_redirects: privilege == Privilege::Root,
+        refuse_late: false,
+        xattr_whiteouts: true,
+        metacopy: true,
+        index: false,
+    };
     let lowers: Vec<LayerTree<'_>> = ran.lowers.iter().map(|tree| LayerTree::new(tree)).collect();
     let lower: Column = resolve(&lowers, rules)
         .into_iter()

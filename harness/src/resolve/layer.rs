@@ -1,5 +1,6 @@
 //! One layer as it was read: an index of its directories, and the marks of the format.
 
+use super::merge::Rules;
 use crate::trace::{Kind, NodeSeen, Seen};
 
 /// Index of a node of a layer, in the order in which it was read; 0 is its root.
@@ -72,11 +73,11 @@ impl<'a> LayerTree<'a> {
     /// Whether the node hides what lies below it and shows nothing itself: a character device 0:0, or an
     /// empty file that an xattr makes one. The mark of directories that hold the latter (`@opaque` with
     /// value `x`) decides only whether they are listed.
-    pub(super) fn is_whiteout(&self, at: At) -> bool {
+    pub(super) fn is_whiteout(&self, at: At, rules: Rules) -> bool {
         let Some(seen) = self.seen(at) else { return false };
         match seen.stat.kind {
             Kind::Char => seen.stat.rdev == (0, 0),
-            Kind::File => seen.stat.size == 0 && self.xattr(at, "@whiteout").is_some(),
+            Kind::File => rules.xattr_whiteouts && seen.stat.size == 0 && self.xattr(at, "@whiteout").is_some(),
             _ => false,
         }
     }

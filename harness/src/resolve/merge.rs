@@ -14,6 +14,8 @@ pub struct Rules {
     pub follow_redirects: bool,
     /// Whether the redirect of an upper directory is refused only if something is found with it (before 6.16).
     pub refuse_late: bool,
+    /// Whether an empty file with the mark for it is a whiteout (since 6.7).
+    pub xattr_whiteouts: bool,
     /// Whether metacopies are followed to their data; if not, there is nobody who can open one.
     pub metacopy: bool,
     /// Whether hard links of lower files stay together: then what a lower name of such a file shows stands
@@ -176,7 +178,7 @@ impl<'a> Resolver<'a, '_> {
                 }
                 continue;
             };
-            if tree.is_whiteout(at) {
+            if tree.is_whiteout(at, self.rules) {
                 break;
             }
             if tree.seen(at).is_none() {
@@ -280,7 +282,7 @@ impl<'a> Resolver<'a, '_> {
                 walked.at = Some(at);
                 break;
             }
-            if tree.is_whiteout(at) || !tree.is_dir(at) {
+            if tree.is_whiteout(at, self.rules) || !tree.is_dir(at) {
                 walked.stop = true;
                 return walked;
             }

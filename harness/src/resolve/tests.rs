@@ -6,7 +6,8 @@ use crate::case::{Case, Layer, NodeKind};
 use crate::trace::{Content, Kind, NodeSeen, Seen, Stat, Time, TreeSeen};
 
 const LATE: Rules = Rules { follow_redirects: false, refuse_late: true, ..FOLLOW };
-const FOLLOW: Rules = Rules { follow_redirects: true, refuse_late: false, metacopy: true, index: false };
+const FOLLOW: Rules =
+    Rules { follow_redirects: true, refuse_late: false, xattr_whiteouts: true, metacopy: true, index: false };
 
 /// A layer as a look would see it, with what the text does not say made up.
 fn tree(layer: &Layer) -> TreeSeen {
@@ -214,6 +215,13 @@ fn marks_decide_what_merges() {
         ("upper\n  file e/g \"\"\n  dir e @redirect=d\nlower\n  dir d\n", LATE, &["d", "e"]),
         ("upper\n  file e/g \"\"\n  dir e @redirect=x\nlower\n  dir e\n", LATE, &["e", "e/g"]),
         ("upper\nlower\n  file e/g \"\"\n  dir e @redirect=x\nlower\n  dir e\n", LATE, &["e"]),
+        // And does not know whiteouts by xattr.
+        ("upper\n  file f \"\" @whiteout=\"\"\nlower\n  file f \"x\"\n", FOLLOW, &[]),
+        (
+            "upper\n  file f \"\" @whiteout=\"\"\nlower\n  file f \"x\"\n",
+            Rules { xattr_whiteouts: false, ..FOLLOW },
+            &["f"],
+        ),
     ];
     for (text, rules, expected) in table {
         assert_eq!(paths(&parse(text), *rules), *expected, "{text}");
