@@ -11,7 +11,7 @@ mod flags;
 use serde::{Deserialize, Serialize};
 
 pub use device::{Device, ForbiddenDevice, Special};
-pub use flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, Whence, XattrFlags};
+pub use flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, StatusFlags, Whence, XattrFlags};
 
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -521,6 +521,13 @@ pub enum Op {
         /// `FALLOC_FL_*`.
         mode: FallocateMode,
     },
+    /// `setfl SLOT [FLAGS]`: fcntl(2) with F_SETFL.
+    Setfl {
+        /// The slot.
+        slot: Slot,
+        /// `O_*`; those that are not named are cleared.
+        flags: StatusFlags,
+    },
     /// `umask MODE`: umask(2).
     Umask {
         /// The new mask.
@@ -591,6 +598,7 @@ impl Op {
             Op::CopyFileRange { .. } => "copy_file_range",
             Op::Sendfile { .. } => "sendfile",
             Op::Fallocate { .. } => "fallocate",
+            Op::Setfl { .. } => "setfl",
             Op::Umask { .. } => "umask",
             Op::Remount => "remount",
             Op::Rotate => "rotate",
@@ -664,6 +672,7 @@ impl Op {
         "copy_file_range",
         "sendfile",
         "fallocate",
+        "setfl",
         "umask",
         "remount",
         "rotate",

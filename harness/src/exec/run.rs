@@ -365,6 +365,7 @@ impl Runner {
             }
             Op::Ftruncate { slot, len } => sys::ftruncate(number(slots, *slot), *len).map(unit),
             Op::Fsync { slot } => sys::fsync(number(slots, *slot)).map(unit),
+            Op::Setfl { slot, flags } => sys::setfl(number(slots, *slot), flags.0).map(unit),
             Op::Fdatasync { slot } => sys::fdatasync(number(slots, *slot)).map(unit),
             Op::Getdents { slot, size } => self.looker.getdents(number(slots, *slot), *size as usize).map(Value::List),
             Op::Getdents64 { slot, size } => {

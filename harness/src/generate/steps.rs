@@ -9,7 +9,9 @@ use super::profile::Profile;
 use super::world::World;
 use crate::bytes::Bytes;
 use crate::case::Case;
-use crate::step::{AtFlags, Device, FallocateMode, NewTime, On, Op, RenameFlags, Slot, Special, Whence, XattrFlags};
+use crate::step::{
+    AtFlags, Device, FallocateMode, NewTime, On, Op, RenameFlags, Slot, Special, StatusFlags, Whence, XattrFlags,
+};
 use crate::trace::{Kind, Privilege, Time};
 
 /// Percentage of calls that are meant to succeed; some of them fail all the same (EXDEV, ENOTEMPTY).
@@ -66,6 +68,7 @@ enum What {
     Chdir,
     Transfer,
     Fallocate,
+    Setfl,
 }
 
 /// Sizes of buffers that hold one entry, a few, or none.
@@ -121,6 +124,7 @@ const WEIGHTS: &[(usize, What)] = &[
     (2, What::Chdir),
     (4, What::Transfer),
     (3, What::Fallocate),
+    (2, What::Setfl),
 ];
 
 /// Gives the case its steps.
@@ -374,6 +378,14 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
                 None => fallocate(slot(world, true, |kind| kind != Kind::Dir, dice), dice),
             }
         }
+        What::Setfl => {
+            let open = if aimed { world.slot(|kind, flags| kind == Kind::File && flags.writes(), dice) } else { None };
+            match open {
+                Some(slot) => Op::Setfl { slot, flags: status(world, dice) },
+                None if dice.percent(75) => open_to_write(world, dice),
+                None => Op::Setfl { slot: slot(world, dice.percent(70), |_| true, dice), flags: status(world, dice) },
+            }
+        }
         What::Umask => Op::Umask { mode: *dice.one(&[0, 0o22, 0o77, 0o777, 0o27]) },
     }
 }
@@ -611,6 +623,12 @@ fn transfer<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) 
     } else {
         Op::Sendfile { to, from, from_at: at(dice), len }
     }
+}
+
+/// Flags for an open file. What may wait is told not to, as when it is opened.
+pub(super) fn status<A: Aim>(world: &World<'_, A>, dice: &mut Dice<'_>) -> StatusFlags {
+    let flags = *dice.one(&[0, 0, libc::O_APPEND, libc::O_APPEND, libc::O_NOATIME, libc::O_APPEND | libc::O_NOATIME]);
+    StatusFlags(world.safe(flags, dice).0)
 }
 
 /// Gives or takes storage; the operations that only some filesystems have are rare.

@@ -8,7 +8,7 @@ use super::names::Pool;
 use super::profile::Profile;
 use crate::bytes::Bytes;
 use crate::case::{Case, Layer};
-use crate::step::{Actor, Op, OpenFlags, SLOTS, Slot, Step, footprint_of};
+use crate::step::{Actor, Op, OpenFlags, SLOTS, Slot, StatusFlags, Step, footprint_of};
 use crate::trace::{Kind, Privilege};
 
 /// How many paths count as touched lately.
@@ -144,6 +144,10 @@ impl<'p, A: Aim> World<'p, A> {
             Op::Dup { slot, to } => {
                 self.flags[usize::from(*to)] = self.flags[usize::from(*slot)];
                 self.slots = self.aim.slots();
+            }
+            Op::Setfl { slot, flags } => {
+                let known = &mut self.flags[usize::from(*slot)];
+                known.0 = known.0 & !StatusFlags::ALL | flags.0;
             }
             Op::Close { .. } | Op::Remount | Op::Rotate => self.slots = self.aim.slots(),
             _ => {}

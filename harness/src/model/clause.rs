@@ -107,6 +107,8 @@ clauses! {
     VfsLinkGone = "VFS-11.gone", Contract, "linkat of a descriptor whose file has no name left is ENOENT.", "fs/namei.c vfs_link";
     VfsVector = "VFS-14.vector", Contract, "readv and writev take their buffers one after the other as if they were one.", "fs/read_write.c vfs_readv, vfs_writev";
     FilDup = "VFS-14.dup", Contract, "Descriptors made by dup share their position.", "fs/file.c dup";
+    VfsSetfl = "VFS-23.flags", Contract, "fcntl with F_SETFL sets and clears O_APPEND of an open file, for all its descriptors.", "fs/fcntl.c setfl";
+    VfsSetflNoatime = "VFS-23.noatime", Linux, "F_SETFL with O_NOATIME is for who owns the file: EPERM, unless it is set already.", "fs/fcntl.c setfl, inode_owner_or_capable";
     VfsAtFlags = "VFS-18.flags", Linux, "A flag that the call does not know is EINVAL before the path is walked.", "fs/open.c do_faccessat, fs/namei.c do_linkat";
     VfsAccessEffective = "VFS-18.eaccess", Linux, "access asks for the real user, so that root without capabilities in effect has them; with AT_EACCESS it asks for the caller as it is.", "fs/open.c access_override_creds";
     VfsChmodLink = "VFS-18.chmodlink", Linux, "Changing the mode of a symlink itself is EOPNOTSUPP, without copy-up.", "fs/attr.c notify_change";
@@ -352,6 +354,7 @@ clauses! {
     FilReplacedRename = "FIL-11.rename", Linux, "Copying up a removed directory, symlink or special file replaces what has its name, where rename(2) would: a removed fifo comes back in place of its whiteout.", "copy_up.c ovl_copy_up_workdir";
     FilRemovedDir = "FIL-11.dir", Linux, "Copying up into a directory that was removed is ENOENT for a regular file, EIO for anything else.", "copy_up.c ovl_copy_up_tmpfile, ovl_copy_up_workdir";
     FilReroute = "FIL-01.reroute", Contract, "A descriptor opened for reading before copy-up reads the upper data after it.", "file.c ovl_real_fdget";
+    FilSetfl = "FIL-16.setfl", Contract, "Writes go by the flags that an open file has now, whatever it was opened with and whether it was copied up since.", "file.c ovl_real_fdget, ovl_change_flags";
     FilOrphan = "FIL-13.orphan", Contract, "A file removed while open stays usable through its descriptor.", "file.c";
 }
 

@@ -93,6 +93,8 @@ impl Model {
             libc::FALLOC_FL_PUNCH_HOLE => {
                 if self.rules.holds(Clause::FalPunch) {
                     self.disk.clear_range(ino, start, end.min(size));
+                    let rounds = self.disk.traits.punches_last_block && end > size;
+                    let end = if rounds { size.next_multiple_of(PAGE) } else { end };
                     self.disk.drop_pages(ino, start.div_ceil(PAGE), end / PAGE);
                 }
             }

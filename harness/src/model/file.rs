@@ -13,7 +13,7 @@ use super::permission::{READ, WRITE};
 use super::walk::{Last, Walk};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
-use crate::step::{OpenFlags, SLOTS, Slot};
+use crate::step::{OpenFlags, SLOTS, Slot, StatusFlags};
 use crate::trace::Kind;
 
 /// An open file.
@@ -22,6 +22,8 @@ pub(super) struct OpenFile {
     pub(super) dentry: DentryId,
     pub(super) flags: OpenFlags,
     pub(super) position: u64,
+    /// Whether it was opened with O_APPEND.
+    pub(super) appended: bool,
     /// Opened while there was no upper.
     pub(super) was_lower: bool,
     /// A directory: listed to its end.
@@ -177,6 +179,7 @@ impl Model {
             dentry: id,
             flags,
             position: 0,
+            appended: flags.has(libc::O_APPEND),
             was_lower: self.cache.at(id).is_some_and(|n| n.upper.is_none()),
             listed: false,
             lost: false,
@@ -311,6 +314,19 @@ impl Model {
         }
     }
 
+    /// `setfl`: what is not named is cleared.
+    pub(super) fn setfl(&mut self, slot: Slot, to: StatusFlags) -> Result<(), Errno> {
+        let file = self.file(slot)?;
+        let asks = to.has(libc::O_NOATIME) && !file.flags.has(libc::O_NOATIME);
+        if asks && !self.owns(file.dentry) && self.rules.holds(Clause::VfsSetflNoatime) {
+            return Err(Errno::EPERM);
+        }
+        if self.rules.holds(Clause::VfsSetfl) {
+            self.change_file(slot, |file| file.flags.0 = file.flags.0 & !StatusFlags::ALL | to.0);
+        }
+        Ok(())
+    }
+
     /// Changes the state of the open file in a slot.
     pub(super) fn change_file(&mut self, slot: Slot, change: impl FnOnce(&mut OpenFile)) {
         if let Some(Some(file)) = self.slots.get_mut(usize::from(slot)) {
@@ -409,7 +425,11 @@ impl Model {
                 }
                 let Some(ino) = self.cache.node(node).upper else { return Err(Errno::EBADF) };
                 let size = self.disk.data(ino).len() as u64;
-                let append = file.flags.has(libc::O_APPEND) && self.rules.holds(Clause::VfsAppend);
+                let mut append = file.flags.has(libc::O_APPEND);
+                if append != file.appended && !self.rules.holds(Clause::FilSetfl) {
+                    append = file.appended;
+                }
+                let append = append && self.rules.holds(Clause::VfsAppend);
                 let place = if append { size } else { at.unwrap_or(file.position) };
                 self.copy_attr(file.dentry);
                 self.remove_privs(file.dentry, true);

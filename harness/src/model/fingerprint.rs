@@ -343,6 +343,7 @@ impl<'m> Writer<'m> {
             dentry,
             flags,
             position,
+            appended: _,
             was_lower,
             listed,
             lost,

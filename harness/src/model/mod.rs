@@ -301,6 +301,7 @@ impl Model {
                 Ok(sent.map_or(Predicted::Unspecified, Predicted::Count))
             }
             Op::Fallocate { slot, offset, len, mode } => unit(self.fallocate(*slot, *offset, *len, *mode)),
+            Op::Setfl { slot, flags } => unit(self.setfl(*slot, *flags)),
             Op::Umask { mode } => {
                 let old = std::mem::replace(&mut self.umask, mode & 0o777);
                 Ok(Predicted::Count(u64::from(old)))

@@ -66,6 +66,8 @@ pub struct Traits {
     pub fallocate: Fallocate,
     /// PUNCH_HOLE dates a file that has no storage there (`btrfs_punch_hole`: `find_first_non_hole`).
     pub punching_dates_holes: bool,
+    /// PUNCH_HOLE that reaches beyond the end takes the whole last block (`ext4_punch_hole`).
+    pub punches_last_block: bool,
     /// Storage that was never written counts as data once something has been read there: what SEEK_DATA and SEEK_HOLE
     /// find depends on what is cached (`iomap_seek_data`, `find_desired_extent`).
     pub seeks_by_cache: bool,
@@ -116,6 +118,7 @@ impl Traits {
             fills_last_block: false,
             fallocate: Fallocate { zeroes: false, shifts: false },
             punching_dates_holes: true,
+            punches_last_block: false,
             seeks_by_cache: false,
             refuses_negative_seek: true,
             ends_far: false,
@@ -137,6 +140,7 @@ impl Traits {
                 xattr_dates: true,
                 user_xattrs: true,
                 lists_dots_first: false,
+                punches_last_block: true,
                 fallocate: Fallocate { zeroes: true, shifts: true },
                 seeks_by_cache: true,
                 magic: 0xef53,

@@ -3,7 +3,7 @@
 use super::cuts::{layers, layers_mut};
 use crate::bytes::Bytes;
 use crate::case::{Case, LAYER_TIME, Node, NodeKind};
-use crate::step::{Actor, Op, OpenFlags, RenameFlags, Special, footprint_of};
+use crate::step::{Actor, Op, OpenFlags, RenameFlags, Special, StatusFlags, footprint_of};
 
 /// All steps or entries simplified at once in one respect: the `at`th respect.
 pub(super) fn bulk(case: &Case, at: usize) -> Option<Case> {
@@ -271,6 +271,11 @@ fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
                     }
                 });
             }
+        }
+        Op::Setfl { slot, flags } => {
+            let fewer =
+                StatusFlags::NAMES.iter().filter(|(bit, _)| flags.has(*bit) && (*bit != libc::O_NONBLOCK || calm));
+            out.extend(fewer.map(|(bit, _)| Op::Setfl { slot: *slot, flags: StatusFlags(flags.0 & !bit) }));
         }
         Op::Faccessat { path, mode, .. } => out.push(Op::Access { path: path.clone(), mode: *mode }),
         Op::Fchmodat { path, mode, .. } => out.push(Op::Chmod { path: path.clone(), mode: *mode }),

@@ -64,7 +64,8 @@ macro_rules! slots {
             | Op::Fstatfs { slot }
             | Op::Syncfs { slot }
             | Op::Fchdir { slot }
-            | Op::Fallocate { slot, .. } => [Some(slot), None],
+            | Op::Fallocate { slot, .. }
+            | Op::Setfl { slot, .. } => [Some(slot), None],
             Op::Chown { on: On::Slot(slot), .. }
             | Op::Utimens { on: On::Slot(slot), .. }
             | Op::SetXattr { on: On::Slot(slot), .. }

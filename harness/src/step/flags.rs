@@ -118,6 +118,24 @@ impl FallocateMode {
     }
 }
 
+/// What `setfl` sets of the flags of an open file, by their Linux bits (`libc::O_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StatusFlags(pub i32);
+
+impl StatusFlags {
+    /// Every flag with its name. Those that are left out are cleared.
+    pub const NAMES: &[(i32, &str)] =
+        &[(libc::O_APPEND, "O_APPEND"), (libc::O_NONBLOCK, "O_NONBLOCK"), (libc::O_NOATIME, "O_NOATIME")];
+
+    /// All of them.
+    pub const ALL: i32 = libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOATIME;
+
+    /// Whether `bit` is set.
+    pub fn has(self, bit: i32) -> bool {
+        self.0 & bit != 0
+    }
+}
+
 /// Flags of the calls that take a path, by their Linux bits (`libc::AT_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AtFlags(pub i32);

@@ -12,8 +12,8 @@ use crate::bytes::Bytes;
 use crate::case::{Case, Entry, ExpectedEntry, ExpectedKind, ExpectedTree, Layer, MAX_LOWERS, Node, NodeKind};
 use crate::errno::Errno;
 use crate::step::{
-    Actor, AtFlags, Device, Expected, FallocateMode, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS, Special, Step,
-    Whence, XattrFlags,
+    Actor, AtFlags, Device, Expected, FallocateMode, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS, Special,
+    StatusFlags, Step, Whence, XattrFlags,
 };
 use crate::trace::{Side, Time};
 
@@ -280,6 +280,10 @@ fn op() -> impl Strategy<Value = Op> {
                 let named = FallocateMode::NAMES.iter().enumerate().filter(|(i, _)| count & (1 << i) != 0);
                 let mode = FallocateMode(named.fold(0, |flags, (_, (bit, _))| flags | bit));
                 Op::Fallocate { slot, offset: len.min(1 << 24), len: i64::from(count % 5000) - 10, mode }
+            }
+            "setfl" => {
+                let named = StatusFlags::NAMES.iter().enumerate().filter(|(i, _)| count & (1 << i) != 0);
+                Op::Setfl { slot, flags: StatusFlags(named.fold(0, |flags, (_, (bit, _))| flags | bit)) }
             }
             "umask" => Op::Umask { mode },
             "chown" | "lchown" | "fchown" => {

@@ -65,6 +65,8 @@ optional_flags! {
     AtFlags, "flags (`AT_SYMLINK_NOFOLLOW`)";
     /// `FALLOC_FL_KEEP_SIZE`; may be left out.
     FallocateMode, "flags (`FALLOC_FL_KEEP_SIZE`)";
+    /// `O_APPEND|O_NONBLOCK`; may be left out.
+    StatusFlags, "flags (`O_APPEND`)";
 }
 
 /// `O_RDWR|O_CREAT`.

@@ -10,7 +10,7 @@ use super::field::{
     BufferSize, Count, Data, Extent, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OptionalMode, Ordinal, Parts,
     Path, Position, Room, Size, Slot, Whence, XattrName, number,
 };
-use super::flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, XattrFlags};
+use super::flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, StatusFlags, XattrFlags};
 use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
 use crate::bytes::Bytes;
@@ -121,6 +121,7 @@ operations! {
     "copy_file_range" => CopyFileRange { from: Slot, from_at: Position, to: Slot, to_at: Position, len: Count },
     "sendfile" => Sendfile { to: Slot, from: Slot, from_at: Position, len: Count },
     "fallocate" => Fallocate { slot: Slot, offset: Extent, len: Extent, mode: FallocateMode },
+    "setfl" => Setfl { slot: Slot, flags: StatusFlags },
     "umask" => Umask { mode: Mode },
     "remount" => Remount {},
     "rotate" => Rotate {},

@@ -211,6 +211,12 @@ pub fn fsync(fd: RawFd) -> Result<(), Errno> {
     checked(unsafe { libc::syscall(libc::SYS_fsync, fd) }).map(drop)
 }
 
+/// fcntl(2) with F_SETFL.
+pub fn setfl(fd: RawFd, flags: c_int) -> Result<(), Errno> {
+    // SAFETY: takes numbers only.
+    checked(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFL, flags) }).map(drop)
+}
+
 /// fdatasync(2).
 pub fn fdatasync(fd: RawFd) -> Result<(), Errno> {
     // SAFETY: takes a number only.

@@ -6,7 +6,7 @@ use crate::generate::aim::Aim;
 use crate::generate::dice::Dice;
 use crate::generate::steps::{data, xattr_name};
 use crate::generate::world::World;
-use crate::step::{Actor, AtFlags, NewTime, On, Op, RenameFlags, Special, XattrFlags};
+use crate::step::{Actor, AtFlags, NewTime, On, Op, RenameFlags, Special, StatusFlags, XattrFlags};
 use crate::trace::Kind;
 
 /// Sets, gets, lists and removes an xattr of one file, by whatever names it has.
@@ -38,7 +38,13 @@ pub(super) fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>)
     let fresh = dir.join(world.pool.name(dice).as_slice());
     let user = *dice.one(&[Actor::User, Actor::User, Actor::Other, Actor::Bare]);
     let (mut root, mut acts) = (Vec::new(), Vec::new());
-    match dice.below(11) {
+    match dice.below(12) {
+        11 => {
+            root.push(Op::Chown { on: path(&file), uid: *dice.one(&[0, 1000]), gid: -1 });
+            root.push(Op::Open { slot: 3, path: file, flags: world.safe(libc::O_RDONLY, dice), mode: 0 });
+            let flags = world.safe(libc::O_NOATIME, dice).0;
+            acts.push(Op::Setfl { slot: 3, flags: StatusFlags(flags) });
+        }
         7 => {
             root.push(Op::Chmod { path: file.clone(), mode: *dice.one(&[0, 0o070]) });
             let flags = AtFlags(*dice.one(&[libc::AT_EACCESS, libc::AT_EACCESS, 0]));

@@ -4,9 +4,9 @@ use super::{EMPTYING, create, file, mv};
 use crate::bytes::Bytes;
 use crate::generate::aim::Aim;
 use crate::generate::dice::Dice;
-use crate::generate::steps::{PARTS, data, fallocate, xattr_name};
+use crate::generate::steps::{PARTS, data, fallocate, status, xattr_name};
 use crate::generate::world::World;
-use crate::step::{AtFlags, FallocateMode, NewTime, On, Op, RenameFlags, Special, Whence, XattrFlags};
+use crate::step::{AtFlags, FallocateMode, NewTime, On, Op, RenameFlags, Special, StatusFlags, Whence, XattrFlags};
 use crate::trace::Kind;
 
 /// Uses a file after its name is gone.
@@ -396,4 +396,42 @@ pub(super) fn sync_what_has_no_data<A: Aim>(world: &mut World<'_, A>, dice: &mut
     let Some(path) = world.existing(|kind| kind == Kind::Fifo, dice) else { return Vec::new() };
     let sync = if dice.percent(50) { Op::Fsync { slot: 6 } } else { Op::Fdatasync { slot: 6 } };
     vec![Op::Open { slot: 6, path, flags: world.safe(libc::O_RDONLY, dice), mode: 0 }, sync]
+}
+
+/// Has one of the descriptors of a file append, and then not any more, with what else writes in between; the file
+/// may be copied up only then, by this descriptor or another.
+pub(super) fn append_from_now_on<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let (slot, other) = (4, 5);
+    let at_first = *dice.one(&[0, libc::O_APPEND]);
+    let flags = world.safe(libc::O_RDWR | at_first, dice);
+    let mut ops = Vec::new();
+    if dice.percent(30) {
+        // A reader of the lower file, whose flags change before it is copied up by the other.
+        let flags = world.safe(libc::O_RDONLY, dice);
+        ops.push(Op::Open { slot: other, path: path.clone(), flags, mode: 0 });
+        ops.push(Op::Setfl { slot: other, flags: status(world, dice) });
+    }
+    ops.push(Op::Open { slot, path: path.clone(), flags, mode: 0 });
+    if dice.percent(30) {
+        ops.push(Op::Dup { slot, to: other });
+    }
+    if dice.percent(50) {
+        ops.push(Op::Write { slot, data: data(dice) });
+    }
+    let mut append = libc::O_APPEND & !at_first;
+    for _ in 0..dice.between(1, 2) {
+        let by = if dice.percent(20) { other } else { slot };
+        ops.push(Op::Setfl { slot: by, flags: StatusFlags(world.safe(append, dice).0) });
+        ops.push(Op::Lseek { slot, offset: *dice.one(&[0, 0, 1]), whence: Whence::Set });
+        ops.push(match dice.below(8) {
+            0 => Op::Pwrite { slot, data: data(dice), offset: *dice.one(&[0, 1]) },
+            1 => Op::Writev { slot, parts: vec![Bytes::from("a"), data(dice)] },
+            2 => Op::CopyFileRange { from: slot, from_at: Some(0), to: slot, to_at: Some(4096), len: 3 },
+            _ => Op::Write { slot, data: Bytes::from("now") },
+        });
+        append ^= libc::O_APPEND;
+    }
+    ops.extend([Op::Read { slot: other, len: 100 }, Op::Pread { slot, len: 100, offset: 0 }]);
+    ops
 }

@@ -12,9 +12,9 @@ use attributes::{
     as_somebody, change_again, fail_on_an_alias, name_and_value, open_in_sticky, remove_a_lower_value, write_to_setuid,
 };
 use descriptors::{
-    change_what_is_gone, change_where_nothing_is, copy_between, give_and_take_storage, hold_a_place, link_what_is_open,
-    list_again, list_in_parts, listed_between, outlive_the_name, read_across_copy_up, share_a_position,
-    sync_what_has_no_data, through_a_device, through_a_fifo, work_in_a_directory,
+    append_from_now_on, change_what_is_gone, change_where_nothing_is, copy_between, give_and_take_storage,
+    hold_a_place, link_what_is_open, list_again, list_in_parts, listed_between, outlive_the_name, read_across_copy_up,
+    share_a_position, sync_what_has_no_data, through_a_device, through_a_fifo, work_in_a_directory,
 };
 use lowers::{count_the_names, data_later, move_one_of_several_names, move_ones_own, move_with_lowers};
 use names::{
@@ -48,7 +48,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
     }
-    let ops = match dice.below(39) {
+    let ops = match dice.below(40) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -78,6 +78,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         32 => copy_between(world, dice),
         33 => give_and_take_storage(world, dice),
         34 | 35 => list_in_parts(world, dice),
+        38 => append_from_now_on(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
