@@ -5,7 +5,7 @@ use super::clause::Clause;
 use super::copy_up::Copy;
 use super::disk::Ino;
 use super::overlay::DentryId;
-use super::permission::{WRITE, is_sxid};
+use super::permission::{CAPABILITY, WRITE, is_sxid};
 use super::traits::SameSize;
 use super::value::Stamp;
 use crate::errno::Errno;
@@ -74,6 +74,9 @@ impl Model {
         let is_dir = self.kind_of(id) == Some(Kind::Dir);
         self.may_chown(id, owner, uid, gid, !is_dir && (cached & 0o4000 != 0 || setgid))?;
         let ino = self.attributes(id, Clause::CupChown)?;
+        if !is_dir {
+            self.drop_capability(id);
+        }
         // Whatever is not a directory loses setuid, and setgid if group-executable, whoever asks.
         let real = self.disk[ino].mode;
         let killed = 0o4000 | if setgid { 0o2000 } else { 0 };
@@ -172,10 +175,15 @@ impl Model {
         }
         self.may(id, WRITE)?;
         self.must_copy_up(id, Clause::CupTruncate)?;
+        // Taking a capability away is a change of an attribute, and comes first (`setattr_prepare`).
+        if self.cache.at(id).is_some_and(|n| n.upper.is_none() && self.disk[n.real()].xattr(CAPABILITY).is_some()) {
+            self.copy_up(id, Copy::Attributes)?;
+        }
         self.copy_up(id, Copy::Data)?;
         let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
         let size = self.disk.data(ino).len() as u64;
         if size == 0 && len == 0 && self.disk.traits.ignores_empty_truncate {
+            self.drop_capability(id);
             return Ok(());
         }
         let same = size == len;

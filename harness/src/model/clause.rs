@@ -90,6 +90,7 @@ clauses! {
     VfsKillSuid = "VFS-18.suid", Contract, "Writing or truncating by a caller without CAP_FSETID clears setuid, and setgid of a group-executable file (ATT-03).", "fs/attr.c setattr_should_drop_suidgid";
     VfsNoSuid = "VFS-18.nosec", Linux, "A write that found neither setuid nor setgid keeps later ones from looking, until a mode with them is set through the same overlay inode.", "fs/inode.c file_remove_privs, inode_has_no_xattr";
     VfsChownSuid = "VFS-18.chown", Linux, "chown of what is no directory clears setuid, and setgid of a group-executable file, whoever asks (ATT-02).", "fs/open.c chown_common";
+    VfsKillCapability = "VFS-18.capability", Linux, "Writing, truncating, and chown of what is no directory, take security.capability away, whoever asks.", "security/commoncap.c cap_inode_need_killpriv, cap_inode_killpriv";
     VfsChownUnmapped = "VFS-18.unmapped", Linux, "chown to an id that the user namespace does not map is EINVAL (USR-07).", "fs/open.c chown_common";
     VfsUtimeOmit = "VFS-18.omit", Linux, "Two times UTIME_OMIT change nothing and look at nothing (CUP-02).", "fs/utimes.c utimensat";
     VfsAccessExec = "VFS-18.exec", Linux, "Asking for X_OK of a file without any execute bit is EACCES, even for root.", "fs/namei.c generic_permission";
@@ -315,6 +316,7 @@ clauses! {
     XatTrusted = "XAT-06.trusted", Linux, "trusted.* needs CAP_SYS_ADMIN in the initial user namespace: EPERM to write, ENODATA to read.", "fs/xattr.c xattr_permission";
     XatUserKind = "XAT-00.kind", Linux, "user.* is for files and directories: EPERM to write, ENODATA to read elsewhere, without copy-up (CUP-04).", "fs/xattr.c xattr_permission";
     XatSecurity = "XAT-06.security", Linux, "Writing security.* needs CAP_SYS_ADMIN: EPERM, without copy-up.", "security/commoncap.c cap_inode_setxattr";
+    XatCapability = "XAT-06.capability", Linux, "A value of security.capability that is none is EINVAL, whoever asks.", "security/commoncap.c cap_convert_nscap";
     XatSticky = "XAT-06.sticky", Linux, "user.* of a sticky directory is for its owner to write: EPERM.", "fs/xattr.c xattr_permission";
     XatListTrusted = "XAT-06.list", Linux, "trusted.* is listed only for CAP_SYS_ADMIN.", "xattrs.c ovl_can_list";
     XatUnknown = "XAT-00.unknown", Linux, "A name in no known namespace is EOPNOTSUPP.", "fs/xattr.c xattr_resolve_name";

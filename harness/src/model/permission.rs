@@ -125,7 +125,11 @@ impl Model {
     /// With a truncation that changes nothing else the mode changes without a new ctime (`dated`).
     pub(super) fn drop_suid(&mut self, id: DentryId, dated: bool) {
         let Some(node) = self.cache.at(id) else { return };
-        let (mode, Some(ino)) = (node.mode, node.upper) else { return };
+        let (mode, Some(ino), no_suid) = (node.mode, node.upper, node.no_suid) else { return };
+        if self.disk[ino].xattr(CAPABILITY).is_some() && !(no_suid && self.rules.holds(Clause::VfsNoSuid)) {
+            self.drop_capability(id);
+        }
+        let Some(node) = self.cache.at(id) else { return };
         if self.initially_capable() || mode & 0o6000 == 0 {
             return;
         }
@@ -142,6 +146,14 @@ impl Model {
             } else {
                 self.disk.raw(ino).mode = real & !killed;
             }
+        }
+    }
+
+    /// Takes the capabilities of an upper file away (`cap_inode_killpriv`); the overlay does it through itself.
+    pub(super) fn drop_capability(&mut self, id: DentryId) {
+        let Some(ino) = self.cache.at(id).and_then(|n| n.upper) else { return };
+        if self.disk[ino].xattr(CAPABILITY).is_some() && self.rules.holds(Clause::VfsKillCapability) {
+            self.disk.remove_xattr(&mut self.rules, ino, CAPABILITY);
         }
     }
 
@@ -172,6 +184,9 @@ impl Model {
         }
     }
 }
+
+/// The xattr that gives who executes a file capabilities.
+pub(super) const CAPABILITY: &str = "security.capability";
 
 /// Whether a mode is setuid or setgid (`is_sxid`, which since 6.2 asks for no group execution).
 pub(super) fn is_sxid(mode: u16) -> bool {

@@ -6,7 +6,7 @@ use super::context::View;
 use super::copy_up::Copy;
 use super::disk::XattrValue;
 use super::overlay::DentryId;
-use super::permission::{READ, WRITE};
+use super::permission::{CAPABILITY, READ, WRITE};
 use super::value::Stamp;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -15,6 +15,17 @@ use crate::trace::Kind;
 
 /// Longest name of an xattr (`XATTR_NAME_MAX`).
 const NAME_MAX: usize = 255;
+
+/// Whether a value of security.capability is let through (`validheader`): nothing at all, or what has the size of its
+/// revision, which is in its first four bytes beside a flag.
+fn is_valid_capability(value: &[u8]) -> bool {
+    match (value.len(), value) {
+        (0, _) => true,
+        (20, [0 | 1, 0, 0, revision, ..]) => *revision == 2,
+        (24, [0 | 1, 0, 0, revision, ..]) => *revision == 3,
+        _ => false,
+    }
+}
 
 /// A name as the caller gives it.
 enum Name {
@@ -158,6 +169,10 @@ impl Model {
 
     pub(super) fn set_xattr(&mut self, on: &On, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<(), Errno> {
         let (id, name) = self.on_and_name(on, name, true)?;
+        let is_capability = matches!(&name, Name::Plain(name) if name.as_slice() == CAPABILITY.as_bytes());
+        if is_capability && !is_valid_capability(value) && self.rules.holds(Clause::XatCapability) {
+            return Err(Errno::EINVAL);
+        }
         self.may_xattr(id, &name, true)?;
         let stored = self.stored_name(&name)?;
         // An upper in the index alone will do: the name is not linked to it for this.
