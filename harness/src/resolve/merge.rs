@@ -30,7 +30,7 @@ pub struct Entry<'a> {
     pub path: Bytes,
     /// What.
     pub found: Found<'a>,
-    /// Another name leads to the same lower directory: whichever is looked up second may not be found, and
+    /// Another name leads to the same lower directory or file: whichever is looked up second may not be found, and
     /// what is below is known by both names.
     pub shared: bool,
 }
@@ -78,9 +78,9 @@ pub fn resolve<'a>(layers: &[LayerTree<'a>], rules: Rules) -> Vec<Entry<'a>> {
 struct Resolver<'a, 'l> {
     layers: &'l [LayerTree<'a>],
     rules: Rules,
-    /// Which entry led to a lower directory first.
+    /// Which entry led to something below first.
     led_to: HashMap<Place, usize>,
-    /// Entries that lead to a lower directory as another does.
+    /// Entries that lead to what another leads to as well.
     twice: Vec<usize>,
     out: Vec<Entry<'a>>,
 }
@@ -100,10 +100,7 @@ impl<'a> Resolver<'a, '_> {
         let Some(seen) = self.layers[top].seen(at) else { return self.put(path, Found::Unknown) };
         let layers = stack.iter().map(|&(layer, _)| layer).collect();
         for &place in stack.iter().filter(|(layer, at)| *layer > 0 && *at > 0) {
-            match self.led_to.entry(place) {
-                hash_map::Entry::Vacant(v) => drop(v.insert(self.out.len())),
-                hash_map::Entry::Occupied(o) => self.twice.extend([*o.get(), self.out.len()]),
-            }
+            self.comes_to(place);
         }
         self.put(path.clone(), Found::Node { top: seen, layers, data: None, counts_links: true });
         let mut names: BTreeSet<&'a [u8]> = BTreeSet::new();
@@ -136,6 +133,14 @@ impl<'a> Resolver<'a, '_> {
         self.out.push(Entry { path, found, shared: false });
     }
 
+    /// Notes that the entry that is put out next is known by what is at this place below.
+    fn comes_to(&mut self, place: Place) {
+        match self.led_to.entry(place) {
+            hash_map::Entry::Vacant(v) => drop(v.insert(self.out.len())),
+            hash_map::Entry::Occupied(o) => self.twice.extend([*o.get(), self.out.len()]),
+        }
+    }
+
     /// Puts out what is no directory.
     fn leaf(&mut self, stack: &[Place], path: Bytes) {
         let (top, at) = stack[0];
@@ -150,6 +155,12 @@ impl<'a> Resolver<'a, '_> {
         let data = data.filter(|_| told).and_then(|&(layer, at)| self.layers[layer].seen(at)).map(|s| &s.content);
         let counts_links = !self.layers[top].has_own_link_count(at);
         let layers = stack.iter().map(|&(layer, _)| layer).collect();
+        // Only what has several names is not known by what is below (`ovl_hash_bylower`).
+        let below = stack.iter().find(|(layer, _)| *layer > 0);
+        let single = |place: &&Place| self.layers[place.0].seen(place.1).is_some_and(|s| s.stat.nlink == 1);
+        if let Some(&place) = below.filter(single) {
+            self.comes_to(place);
+        }
         self.put(path, Found::Node { top: seen, layers, data, counts_links });
     }
 

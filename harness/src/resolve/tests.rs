@@ -238,6 +238,20 @@ fn data_of_a_metacopy_lies_below() {
 }
 
 #[test]
+fn a_file_that_a_metacopy_leads_to_is_one_with_it() {
+    let shared = |text: &str| {
+        let trees = parse(text);
+        let stack = layers(&trees);
+        let entries = resolve(&stack, FOLLOW);
+        entries.iter().filter(|e| e.shared).map(|e| e.path.to_string()).collect::<Vec<_>>()
+    };
+    let upper = "upper\n  file m \"\" @metacopy=\"\" @redirect=/f\n";
+    let lower = "lower\n  file f \"data\"\n  file g \"other\"\n";
+    assert_eq!(shared(&format!("{upper}{lower}")), ["f", "m"]);
+    assert!(shared(&format!("{upper}  whiteout f\n{lower}")).is_empty());
+}
+
+#[test]
 fn a_name_that_nobody_finds_is_no_difference() {
     let trees = parse("upper\n  dir d\n  whiteout d/w\nlower\n");
     let mut view = sound(&trees, FOLLOW);
