@@ -607,12 +607,16 @@ impl Disk {
             self.write(rules, target, to_at, &data);
             return taken;
         }
-        let pages = self[source].pages.clone();
+        let (pages, reserved) = (self[source].pages.clone(), self[source].unwritten.clone());
         self.write(rules, target, to_at, &data);
         // Holes are cloned as well.
         for page in 0..cloned.div_ceil(block) {
             let stored = pages.get((from_at / block + page) as usize).copied().unwrap_or(false);
-            self.inodes[target as usize].pages[(to_at / block + page) as usize] = stored;
+            let place = (to_at / block + page) as usize;
+            self.inodes[target as usize].pages[place] = stored;
+            if self.traits.clones_reserved && reserved.contains(&((from_at / block + page) as usize)) {
+                self.inodes[target as usize].unwritten.insert(place);
+            }
         }
         taken
     }

@@ -59,6 +59,9 @@ pub struct Traits {
     pub symlink_limit: usize,
     /// Copy-up clones the data, so that holes stay where they are (`vfs_clone_file_range`).
     pub clones: bool,
+    /// A clone of storage that was never written is such storage too (`btrfs_clone`), not a hole
+    /// (`xfs_reflink_remap_extent`).
+    pub clones_reserved: bool,
     /// Extending a file that ends inside a block gives that block storage (`btrfs_cont_expand`,
     /// `btrfs_truncate_block`; a write does so when it begins in a later block: `btrfs_write_check`).
     pub fills_last_block: bool,
@@ -115,6 +118,7 @@ impl Traits {
             whiteout_by_target: false,
             symlink_limit: 4096,
             clones: false,
+            clones_reserved: false,
             fills_last_block: false,
             fallocate: Fallocate { zeroes: false, shifts: false },
             punching_dates_holes: true,
@@ -183,6 +187,7 @@ impl Traits {
                 counts_subdirectories: false,
                 same_size: SameSize::Never,
                 clones: true,
+                clones_reserved: true,
                 fills_last_block: true,
                 refuses_negative_seek: false,
                 ends_far: true,
