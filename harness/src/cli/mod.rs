@@ -249,6 +249,7 @@ fn profile(worker: &WorkerConfig) -> Profile {
     let usual = Profile::new(worker.privilege).on(worker.filesystem, kernel_version(&release));
     let profile = Profile {
         reserved_names: worker.level == Level::Linux,
+        capabilities: usual.capabilities && worker.level == Level::Linux,
         xattr_whiteouts: usual.xattr_whiteouts && worker.level == Level::Linux,
         ..usual
     };

@@ -44,21 +44,23 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
     }
     let options = profile.options.first().filter(|_| dice.percent(50)).or_else(|| dice.any(&profile.options));
     let options = options.cloned().unwrap_or_default();
-    let follows = profile.privilege == Privilege::Root && !options.iter().any(|o| o == "redirect_dir=nofollow");
-    let hand_made = match options.iter().any(|o| o == "metacopy=on") {
-        _ if options.is_empty() => 2,
-        true => 35,
-        false => 10,
+    let has = |option: &str| options.iter().any(|o| o == option);
+    let (hand_made, led) = match has("metacopy=on") {
+        _ if options.is_empty() => (2, 20),
+        true => (35, 20),
+        // Redirects that are refused instead of followed: there is nothing else to these cases.
+        false if has("redirect_dir=nofollow") => (10, 50),
+        false => (10, 20),
     };
-    if follows && profile.options.len() > 1 && dice.percent(20) {
+    if profile.privilege == Privilege::Root && profile.options.len() > 1 && dice.percent(led) {
         redirect(&mut trees, upper_empty, dice);
     } else if profile.options.len() > 1 && dice.percent(hand_made) {
         made_by_hand(&mut trees, upper_empty, dice);
     }
-    if dice.percent(10) {
+    if dice.percent(13) {
         xattr_whiteouts(&mut trees, upper_empty, dice);
     }
-    if options.is_empty() && dice.percent(8) {
+    if !has("index=on") && dice.percent(10) {
         foreign_origin(&mut trees, upper_empty, dice);
     }
     if dice.below(1000) < profile.wide {
@@ -85,7 +87,7 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
 /// Makes a directory of one layer lead to one of a layer below, as a rename would have left it: with a
 /// whiteout where the other one was. Nothing where there are no such two.
 fn redirect(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
-    let at = dice.between(usize::from(upper_empty), trees.len() - 1);
+    let at = upper_or_any(trees, upper_empty, dice);
     let (above, below) = trees.split_at_mut(at + 1);
     let is_dir = |(path, node): &(&Bytes, &Node)| node.kind == NodeKind::Dir && !path.is_empty();
     let targets: Vec<Bytes> = below.iter().flat_map(|t| t.iter().filter(is_dir).map(|e| e.0.clone())).collect();
@@ -98,13 +100,25 @@ fn redirect(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
     let Some(from) = dice.any(&froms) else { return };
     let (same_dir, to_name) = (from.split_last().0 == to.split_last().0, Bytes::from(to.split_last().1));
     let value = if same_dir && dice.percent(70) { to_name } else { Bytes([b"/", to.as_slice()].concat()) };
-    let from = from.clone();
-    add(tree, to.clone(), Node::new(NodeKind::Char(Device::WHITEOUT)));
-    // Left uncovered, one directory would be two: whichever is looked up second is ESTALE (LKP-15).
-    let covered = tree.get(&to).is_some_and(|n| n.kind != NodeKind::Dir) || dice.percent(4);
-    if let (true, Some(node)) = (covered, tree.get_mut(&from)) {
-        node.xattrs.push((Bytes::from("@redirect"), value));
+    // Left uncovered, or led to twice, one directory would be two: whichever is looked up second is ESTALE (LKP-15).
+    let bared = dice.percent(15);
+    let second = froms.iter().find(|path| *path != from).filter(|_| dice.percent(25));
+    if !bared {
+        add(tree, to.clone(), Node::new(NodeKind::Char(Device::WHITEOUT)));
     }
+    let covered = bared || tree.get(&to).is_some_and(|n| n.kind != NodeKind::Dir) || dice.percent(4);
+    let absolute = absolute(&to);
+    for (path, value) in [(from, value)].into_iter().chain(second.map(|path| (path, absolute))) {
+        if let (true, Some(node)) = (covered, tree.get_mut(path)) {
+            node.xattrs.push((Bytes::from("@redirect"), value));
+        }
+    }
+}
+
+/// The layer that something is done to by hand: most often the upper one, if it is not to be empty.
+fn upper_or_any(trees: &[Tree], upper_empty: bool, dice: &mut Dice<'_>) -> usize {
+    let upper = !upper_empty && dice.percent(40);
+    if upper { 0 } else { dice.between(usize::from(upper_empty), trees.len() - 1) }
 }
 
 /// Marks one entry in a way that no kernel would: a redirect that is malformed or leads to nowhere, or a
@@ -124,8 +138,12 @@ fn made_by_hand(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
         _ => None,
     });
     let path = path.clone();
+    let is_file = matches!(tree.get(&path).map(|n| &n.kind), Some(NodeKind::File(_)));
+    if is_file && dice.percent(40) {
+        return lead_to_data(tree, &path, below, dice);
+    }
     // Data must lie in a regular file; what else is there ends the search.
-    let odd = matches!(tree.get(&path).map(|n| &n.kind), Some(NodeKind::File(_))) && dice.percent(50);
+    let odd = is_file && dice.percent(50);
     if let (true, Some(next)) = (odd, below.first_mut()) {
         add(next, path.clone(), Node::new(NodeKind::Symlink(Bytes::from("a"))));
     }
@@ -140,6 +158,35 @@ fn made_by_hand(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
             let value = *dice.one(&["a/b", "/a//b", "/a/", "", "nowhere", "/nowhere/at/all"]);
             node.xattrs.push((Bytes::from("@redirect"), Bytes::from(value)));
         }
+    }
+}
+
+/// Makes a file the metacopy of another one below, perhaps with a file in the way in between.
+fn lead_to_data(tree: &mut Tree, path: &Bytes, below: &mut [Tree], dice: &mut Dice<'_>) {
+    let mut found: Vec<(usize, Bytes, usize)> = Vec::new();
+    for (depth, layer) in below.iter().enumerate() {
+        for (to, node) in layer.iter() {
+            if let (NodeKind::File(data), true) = (&node.kind, to != path) {
+                found.push((depth, to.clone(), data.len()));
+            }
+        }
+    }
+    // What lies deeper can have something in its way.
+    let deep: Vec<_> = found.iter().filter(|(depth, to, _)| *depth > 0 && to.contains(&b'/')).cloned().collect();
+    let Some((depth, to, size)) = dice.any(if deep.is_empty() { &found } else { &deep }).cloned() else { return };
+    let parent = Bytes::from(to.split_last().0);
+    if depth > 0 && !parent.is_empty() && dice.percent(60) {
+        add(&mut below[0], parent, file(dice));
+    }
+    if dice.percent(85) {
+        add(tree, to.clone(), Node::new(NodeKind::Char(Device::WHITEOUT)));
+    }
+    let beside = path.split_last().0 == to.split_last().0 && dice.percent(70);
+    let value = if beside { Bytes::from(to.split_last().1) } else { absolute(&to) };
+    if let Some(node) = tree.get_mut(path) {
+        node.kind = NodeKind::File(Bytes(vec![0; size]));
+        node.xattrs.push((Bytes::from("@metacopy"), Bytes::default()));
+        node.xattrs.push((Bytes::from("@redirect"), value));
     }
 }
 
@@ -159,7 +206,7 @@ fn xattr_whiteouts(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
     }
     let inside = |path: &&Bytes| !path.is_empty() && path.split_last().0 == dir.as_slice();
     let hidden: Vec<Bytes> = below.iter().flat_map(|tree| tree.keys().filter(inside).cloned()).collect();
-    let all = dice.percent(40);
+    let all = dice.percent(60);
     for path in hidden {
         if !all && dice.percent(60) {
             continue;
@@ -181,17 +228,28 @@ fn xattr_whiteouts(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
 }
 
 /// Gives one entry an origin that leads nowhere: none that is known, or what is no handle. Other programs write
-/// such layers, and copies of layers lose what the handles meant.
+/// such layers, and copies of layers lose what the handles meant. In a directory there may be whiteouts of what was
+/// below it then.
 fn foreign_origin(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
-    let at = dice.between(usize::from(upper_empty), trees.len() - 1);
+    let at = upper_or_any(trees, upper_empty, dice);
+    // One of its own, most often with nothing below.
+    let left = Bytes::from("left");
+    if dice.percent(40) {
+        add(&mut trees[at], left.clone(), Node::new(NodeKind::Dir));
+    }
     let fits = |(path, node): &(&Bytes, &Node)| {
         let holds = matches!(node.kind, NodeKind::Dir | NodeKind::File(_));
         holds && !path.is_empty() && node.xattrs.iter().all(|x| x.0.as_slice() != b"@origin")
     };
     let candidates: Vec<Bytes> = trees[at].iter().filter(fits).map(|e| e.0.clone()).collect();
-    let Some(node) = dice.any(&candidates).and_then(|path| trees[at].get_mut(path)) else { return };
+    let chosen = if candidates.contains(&left) { Some(&left) } else { dice.any(&candidates) };
+    let Some((path, node)) = chosen.and_then(|path| trees[at].get_mut(path).map(|node| (path, node))) else { return };
     let value = *dice.one(&["", "", "no handle", "\0\u{1}"]);
+    let is_dir = node.kind == NodeKind::Dir;
     node.xattrs.push((Bytes::from("@origin"), Bytes::from(value)));
+    if is_dir && dice.percent(70) {
+        add(&mut trees[at], path.join(b"gone"), Node::new(NodeKind::Char(Device::WHITEOUT)));
+    }
 }
 
 /// Fills a directory with so many long names that listing it takes several calls.
@@ -386,6 +444,13 @@ pub(super) fn absolute(path: &Bytes) -> Bytes {
     Bytes(out)
 }
 
+/// What security.capability holds: a set of capabilities as revision 2 writes it, effective.
+pub(super) fn capability() -> Bytes {
+    let mut value = [0; 20];
+    (value[0], value[3], value[5]) = (1, 2, 0x20);
+    Bytes::from(&value[..])
+}
+
 fn attributes(node: &mut Node, profile: &Profile, dice: &mut Dice<'_>) {
     if profile.privilege == Privilege::Root && dice.percent(12) {
         node.uid = *dice.one(&[0, 1, 1000, 1000, 1000]);
@@ -394,8 +459,15 @@ fn attributes(node: &mut Node, profile: &Profile, dice: &mut Dice<'_>) {
     if dice.percent(15) {
         node.time = Time { sec: LAYER_TIME.sec + dice.between(1, 9) as i64, nsec: 123_456_789 };
     }
+    if profile.capabilities && matches!(node.kind, NodeKind::File(_)) && dice.percent(4) {
+        node.xattrs.push((Bytes::from("security.capability"), capability()));
+    }
     let takes_user = matches!(node.kind, NodeKind::Dir | NodeKind::File(_));
-    if profile.user_xattrs && takes_user && dice.percent(8) {
-        node.xattrs.push((Bytes::from("user.a"), Bytes::from("1")));
+    if profile.user_xattrs && takes_user && dice.percent(10) {
+        // Several, of different lengths: what held the value of one may be too small for the next.
+        for name in &["user.a", "user.b", "user.c"][..*dice.one(&[1, 1, 2, 3])] {
+            let value = vec![b'1'; *dice.one(&[1, 1, 0, 80, 1000])];
+            node.xattrs.push((Bytes::from(*name), Bytes(value)));
+        }
     }
 }

@@ -27,6 +27,8 @@ pub struct Profile {
     pub marks: bool,
     /// Whether layers hold whiteouts that are files with an xattr, which only Linux knows.
     pub xattr_whiteouts: bool,
+    /// Whether files may have security.capability, where root draws: that is for Linux alone to say.
+    pub capabilities: bool,
     /// Whether names may begin with `.wh.`, which other implementations take for whiteouts as AUFS has them.
     pub reserved_names: bool,
 }
@@ -45,6 +47,7 @@ impl Profile {
             user_xattrs: true,
             marks: true,
             xattr_whiteouts: true,
+            capabilities: privilege == Privilege::Root,
             reserved_names: true,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::aim::Aim;
 use super::dice::Dice;
-use super::layers::target;
+use super::layers::{capability, target};
 use super::motif;
 use super::names::Pool;
 use super::profile::Profile;
@@ -450,8 +450,18 @@ fn set_xattr<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>)
     let value = Bytes::from(*dice.one(&["", "v", "value", "y", "another value"]));
     let there = if dice.percent(12) { remembered(world, dice) } else { None };
     if let Some((on, name)) = there {
+        let value = if name.as_slice() == b"security.capability" { capability() } else { value };
         let flags = XattrFlags(*dice.one(&[0, libc::XATTR_CREATE, libc::XATTR_REPLACE]));
         return Op::SetXattr { on, name, value, flags };
+    }
+    let path = if dice.percent(8) { world.existing(|kind| kind == Kind::File, dice) } else { None };
+    match path.and_then(|path| world.set_capability(&path)) {
+        // The kernel looks into the values of this one.
+        Some(Op::SetXattr { on, name, flags, .. }) if dice.percent(25) => {
+            return Op::SetXattr { on, name, value: Bytes::from("no capabilities"), flags };
+        }
+        Some(op) => return op,
+        None => {}
     }
     let Some(on) = on(world, aimed, |kind| matches!(kind, Kind::File | Kind::Dir), dice) else {
         return open_any(world, dice);

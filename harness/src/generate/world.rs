@@ -3,12 +3,12 @@
 
 use super::aim::Aim;
 use super::dice::Dice;
-use super::layers::absolute;
+use super::layers::{absolute, capability};
 use super::names::Pool;
 use super::profile::Profile;
 use crate::bytes::Bytes;
 use crate::case::{Case, Layer};
-use crate::step::{Actor, Op, OpenFlags, SLOTS, Slot, StatusFlags, Step, footprint_of};
+use crate::step::{Actor, On, Op, OpenFlags, SLOTS, Slot, StatusFlags, Step, XattrFlags, footprint_of};
 use crate::trace::{Kind, Privilege};
 
 /// How many paths count as touched lately.
@@ -40,6 +40,8 @@ pub(super) struct World<'p, A> {
     /// Percentage of calls that somebody else than root makes, and who.
     acted: usize,
     actors: &'static [Actor],
+    /// Whether files may have security.capability.
+    capabilities: bool,
     /// The mount options of the case.
     options: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl<'p, A: Aim> World<'p, A> {
             observe_within: profile.observe_within.max(1),
             observe_in: 0,
             acted: *dice.one(&[0, 0, 15, 50]),
+            capabilities: profile.capabilities,
             options: case.options.clone(),
             // In a user namespace with one id there is nobody else than root to be.
             actors: if profile.privilege == Privilege::Root {
@@ -112,6 +115,12 @@ impl<'p, A: Aim> World<'p, A> {
     /// Whether the case is mounted with this very option.
     pub fn has_option(&self, option: &str) -> bool {
         self.options.iter().any(|o| o == option)
+    }
+
+    /// Gives what is at a path a capability, where the case may hold any.
+    pub fn set_capability(&self, path: &Bytes) -> Option<Op> {
+        let (on, name) = (On::Path(path.clone()), Bytes::from("security.capability"));
+        self.capabilities.then(|| Op::SetXattr { on, name, value: capability(), flags: XattrFlags::default() })
     }
 
     /// Whether somebody else than root makes calls in this case.

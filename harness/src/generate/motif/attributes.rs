@@ -6,7 +6,9 @@ use crate::generate::aim::Aim;
 use crate::generate::dice::Dice;
 use crate::generate::steps::{data, xattr_name};
 use crate::generate::world::World;
-use crate::step::{Actor, AtFlags, NewTime, On, Op, RenameFlags, Special, StatusFlags, XattrFlags};
+use crate::step::{
+    Actor, AtFlags, FallocateMode, NewTime, On, Op, RenameFlags, Slot, Special, StatusFlags, XattrFlags,
+};
 use crate::trace::Kind;
 
 /// Sets, gets, lists and removes an xattr of one file, by whatever names it has.
@@ -38,8 +40,8 @@ pub(super) fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>)
     let fresh = dir.join(world.pool.name(dice).as_slice());
     let user = *dice.one(&[Actor::User, Actor::User, Actor::Other, Actor::Bare]);
     let (mut root, mut acts) = (Vec::new(), Vec::new());
-    match dice.below(12) {
-        11 => {
+    match dice.below(14) {
+        13 => {
             root.push(Op::Chown { on: path(&file), uid: *dice.one(&[0, 1000]), gid: -1 });
             root.push(Op::Open { slot: 3, path: file, flags: world.safe(libc::O_RDONLY, dice), mode: 0 });
             let flags = world.safe(libc::O_NOATIME, dice).0;
@@ -82,10 +84,10 @@ pub(super) fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>)
             acts.push(Op::Link { old: file, new: fresh });
         }
         _ => {
-            root.push(Op::Chmod { path: file.clone(), mode: 0o4777 });
-            let flags = world.safe(libc::O_WRONLY, dice);
+            root.push(Op::Chmod { path: file.clone(), mode: *dice.one(&[0o4777, 0o6777]) });
+            let flags = world.safe(libc::O_RDWR, dice);
             acts.push(Op::Open { slot: 3, path: file, flags, mode: 0 });
-            acts.push(Op::Write { slot: 3, data: data(dice) });
+            acts.push(change_data(3, dice));
         }
     }
     for op in root {
@@ -126,19 +128,36 @@ pub(super) fn change_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>
     }]
 }
 
-/// Gives a file setuid or setgid, then changes its data.
+/// Gives a file setuid or setgid, or capabilities, then changes its data.
 pub(super) fn write_to_setuid<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
     let Some(path) = file(world, dice) else { return Vec::new() };
     let mut ops = vec![Op::Chmod { path: path.clone(), mode: *dice.one(&[0o4755, 0o2755, 0o2744, 0o6711]) }];
-    match dice.below(3) {
+    if dice.percent(40) {
+        ops.extend(world.set_capability(&path));
+        if dice.percent(40) {
+            ops.push(Op::Rotate);
+        }
+    }
+    match dice.below(5) {
+        4 => ops.push(Op::Chown { on: On::Path(path), uid: *dice.one(&[-1, 0, 1000]), gid: -1 }),
         0 => ops.push(Op::Truncate { path, len: *dice.one(&[0, 1, 4]) }),
         1 => ops.push(Op::Open { slot: 3, path, flags: world.safe(libc::O_RDONLY | libc::O_TRUNC, dice), mode: 0 }),
         _ => {
-            ops.push(Op::Open { slot: 3, path, flags: world.safe(libc::O_WRONLY, dice), mode: 0 });
-            ops.push(Op::Write { slot: 3, data: data(dice) });
+            ops.push(Op::Open { slot: 3, path, flags: world.safe(libc::O_RDWR, dice), mode: 0 });
+            ops.push(change_data(3, dice));
         }
     }
     ops
+}
+
+/// Changes the data of what is open for reading and writing, in one of the ways there are.
+fn change_data(slot: Slot, dice: &mut Dice<'_>) -> Op {
+    match dice.below(6) {
+        0 | 1 => Op::Fallocate { slot, offset: 0, len: *dice.one(&[3, 8192]), mode: FallocateMode::default() },
+        2 => Op::Ftruncate { slot, len: *dice.one(&[0, 1, 5000]) },
+        3 => Op::CopyFileRange { from: slot, from_at: Some(0), to: slot, to_at: Some(4096), len: 100 },
+        _ => Op::Write { slot, data: data(dice) },
+    }
 }
 
 /// Gives a file an xattr, lets it become a lower one, and takes the xattr away.

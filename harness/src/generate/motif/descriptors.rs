@@ -84,8 +84,17 @@ pub(super) fn listed_between<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'
     let mut ops = vec![Op::Mkdir { path: dir.clone(), mode: 0o755 }, mv(&one, &first, 0), list.clone()];
     ops.push(if dice.percent(70) { Op::Link { old: two, new: second.clone() } } else { mv(&two, &second, 0) });
     ops.push(list.clone());
-    if dice.percent(40) {
-        ops.extend([Op::Unlink { path: if dice.percent(50) { first } else { second } }, list]);
+    let pure = dir.join(b"c");
+    match dice.below(10) {
+        0..=3 => ops.extend([Op::Unlink { path: if dice.percent(50) { first } else { second } }, list]),
+        // One that has no origin takes the place of one that has, there or from outside.
+        4..=7 => {
+            let fresh = if dice.percent(75) { pure } else { world.absent(dice) };
+            let flags = *dice.one(&[0, 0, libc::RENAME_EXCHANGE]);
+            ops.push(Op::Mknod { path: fresh.clone(), node: Special::Regular, mode: 0o644 });
+            ops.extend([list.clone(), mv(&fresh, &first, flags), list]);
+        }
+        _ => {}
     }
     ops
 }
@@ -97,8 +106,16 @@ pub(super) fn list_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) 
     let victim = world.below(&path).into_iter().find(|(_, kind)| *kind != Kind::Dir).map(|(path, _)| path);
     let flags = world.safe(libc::O_RDONLY | libc::O_DIRECTORY, dice);
     let path = if path.is_empty() { Bytes::from(".") } else { path };
-    let mut ops = vec![Op::Open { slot: 6, path, flags, mode: 0 }];
+    let open = Op::Open { slot: 6, path, flags, mode: 0 };
     let getdents = Op::Getdents { slot: 6, size: *dice.one(&[280, 32768]) };
+    // A name that was hidden when the directory was read, and is made again.
+    if let (Some(path), true) = (&victim, dice.percent(33)) {
+        let again = create(world, path.clone(), dice);
+        let rewind = Op::Lseek { slot: 6, offset: 0, whence: Whence::Set };
+        let whole = Op::Getdents { slot: 6, size: 32768 };
+        return vec![Op::Unlink { path: path.clone() }, open, whole.clone(), again, rewind, whole];
+    }
+    let mut ops = vec![open];
     if dice.percent(60) {
         ops.push(getdents.clone());
     }
@@ -350,6 +367,39 @@ pub(super) fn copy_between<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>
         });
     }
     ops.extend([Op::Fstat { slot: 5 }, Op::Pread { slot: 5, len: 100, offset: 0 }]);
+    ops
+}
+
+/// Makes a file longer, in each of the ways there are, and at once copies what is new on.
+pub(super) fn copy_what_grew<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let Some(source) = file(world, dice) else { return Vec::new() };
+    let path = match file(world, dice) {
+        Some(path) if path != source && dice.percent(50) => path,
+        _ => world.absent(dice),
+    };
+    let copy = Bytes::from(path.split_last().0).join(b"copy");
+    let reads = world.safe(libc::O_RDONLY, dice);
+    let makes = world.safe(libc::O_RDWR | libc::O_CREAT, dice);
+    let (slot, to) = (5, 6);
+    let mut ops = vec![
+        Op::Open { slot: 4, path: source, flags: reads, mode: 0 },
+        Op::Open { slot, path: path.clone(), flags: makes, mode: 0o644 },
+        Op::Open { slot: to, path: copy, flags: makes, mode: 0o644 },
+    ];
+    for grown in (1..).take(dice.between(2, 3)) {
+        // Longer than all before, most often.
+        let end = grown * 3000;
+        ops.push(match dice.below(10) {
+            0 | 1 => Op::CopyFileRange { from: 4, from_at: Some(0), to: slot, to_at: Some(end), len: 4096 },
+            2 | 3 => Op::Fallocate { slot, offset: end, len: 1000, mode: FallocateMode::default() },
+            4 => Op::Write { slot, data: data(dice) },
+            5 => Op::Pwrite { slot, data: data(dice), offset: end },
+            6 if dice.percent(50) => Op::Truncate { path: path.clone(), len: end },
+            6 => Op::Ftruncate { slot, len: end },
+            _ => Op::Sendfile { to: slot, from: 4, from_at: Some(0), len: 4096 },
+        });
+        ops.push(Op::CopyFileRange { from: slot, from_at: Some(0), to, to_at: Some(0), len: 20000 });
+    }
     ops
 }
 

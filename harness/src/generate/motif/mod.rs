@@ -12,11 +12,14 @@ use attributes::{
     as_somebody, change_again, fail_on_an_alias, name_and_value, open_in_sticky, remove_a_lower_value, write_to_setuid,
 };
 use descriptors::{
-    append_from_now_on, change_what_is_gone, change_where_nothing_is, copy_between, give_and_take_storage,
-    hold_a_place, link_what_is_open, list_again, list_in_parts, listed_between, outlive_the_name, read_across_copy_up,
-    share_a_position, sync_what_has_no_data, through_a_device, through_a_fifo, work_in_a_directory,
+    append_from_now_on, change_what_is_gone, change_where_nothing_is, copy_between, copy_what_grew,
+    give_and_take_storage, hold_a_place, link_what_is_open, list_again, list_in_parts, listed_between,
+    outlive_the_name, read_across_copy_up, share_a_position, sync_what_has_no_data, through_a_device, through_a_fifo,
+    work_in_a_directory,
 };
-use lowers::{count_the_names, data_later, move_one_of_several_names, move_ones_own, move_with_lowers};
+use lowers::{
+    copy_up_what_is_large, count_the_names, data_later, move_one_of_several_names, move_ones_own, move_with_lowers,
+};
 use names::{
     directory_onto_directory, empty_and_again, file_again, file_to_directory, into_a_new_directory, onto_a_hole,
     onto_its_own_link, settle, swap_types, there_and_back, through_one_link,
@@ -36,19 +39,21 @@ const EMPTYING: usize = 8;
 pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
     let redirects = world.has_option("redirect_dir=on");
     let metacopy = world.has_option("metacopy=on");
+    let index = world.has_option("index=on");
     if dice.percent(if redirects || metacopy { 40 } else { 8 }) {
         let ops = match dice.below(10) {
             0..=4 if redirects || metacopy && dice.percent(40) => move_with_lowers(world, dice),
+            7 if redirects && dice.percent(60) => directory_onto_directory(world, dice),
             5..=7 if redirects || metacopy && dice.percent(40) => move_ones_own(world, dice),
             0..=7 if metacopy => data_later(world, dice),
-            9 if metacopy && dice.percent(60) => move_one_of_several_names(world, dice),
+            8..=9 if metacopy && dice.percent(if index { 80 } else { 30 }) => move_one_of_several_names(world, dice),
             8 => through_a_device(world, dice),
             n if n % 2 == 0 => fail_on_an_alias(world, dice),
             _ => sync_what_has_no_data(world, dice),
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
     }
-    let ops = match dice.below(40) {
+    let ops = match dice.below(44) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -78,7 +83,10 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         32 => copy_between(world, dice),
         33 => give_and_take_storage(world, dice),
         34 | 35 => list_in_parts(world, dice),
-        38 => append_from_now_on(world, dice),
+        38 | 39 => copy_what_grew(world, dice),
+        40 => copy_up_what_is_large(world, dice),
+        41 if index => count_the_names(world, dice),
+        42 => append_from_now_on(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
@@ -88,11 +96,15 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
 
 /// Begins a case with a shape that drawing seldom comes to.
 pub(super) fn open<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
-    let redirects = world.has_option("redirect_dir=on") || world.has_option("metacopy=on");
+    let (redirect_dir, metacopy) = (world.has_option("redirect_dir=on"), world.has_option("metacopy=on"));
+    let index = world.has_option("index=on");
+    let redirects = redirect_dir || metacopy;
     let ops = match dice.below(9) {
+        0..=2 if metacopy && index => move_one_of_several_names(world, dice),
+        3 if redirect_dir => directory_onto_directory(world, dice),
         0..=3 if redirects => move_ones_own(world, dice),
         4 if redirects => move_with_lowers(world, dice),
-        0..=4 if world.has_option("index=on") => count_the_names(world, dice),
+        0..=4 if index => count_the_names(world, dice),
         5 => through_a_device(world, dice),
         6 => fail_on_an_alias(world, dice),
         7 => remove_a_lower_value(world, dice),

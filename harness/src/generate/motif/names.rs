@@ -15,7 +15,7 @@ pub(super) fn empty_and_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<
     if dir.is_empty() || children.len() > EMPTYING {
         return Vec::new();
     }
-    let mut ops = vec![];
+    let mut ops = setgid_above(&dir, dice);
     let lost = children.first().map(|(path, _)| path.clone());
     for (path, kind) in children.into_iter().rev() {
         ops.push(if kind == Kind::Dir { Op::Rmdir { path } } else { Op::Unlink { path } });
@@ -44,11 +44,22 @@ pub(super) fn file_again<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) 
         1 => Op::Symlink { target: Bytes::from("a"), path: path.clone() },
         _ => create(world, path.clone(), dice),
     };
-    let mut ops = vec![Op::Unlink { path: path.clone() }, again];
+    let mut ops = setgid_above(&path, dice);
+    ops.extend([Op::Unlink { path: path.clone() }, again]);
     if dice.percent(40) {
         ops.push(Op::Unlink { path });
     }
     ops
+}
+
+/// Makes the directory of a path setgid, now and then: what is made there belongs to its group.
+fn setgid_above(path: &Bytes, dice: &mut Dice<'_>) -> Vec<Op> {
+    if !dice.percent(20) {
+        return Vec::new();
+    }
+    let parent = Bytes::from(path.split_last().0);
+    let path = if parent.is_empty() { Bytes::from(".") } else { parent };
+    vec![Op::Chmod { path, mode: 0o2755 }]
 }
 
 /// Renames to a free name and back, with a look in between.
@@ -136,13 +147,25 @@ pub(super) fn onto_its_own_link<A: Aim>(world: &mut World<'_, A>, dice: &mut Dic
 /// Moves a new directory onto another one, most often one that is not empty.
 pub(super) fn directory_onto_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
     let old = world.absent(dice);
-    let new = world.directory(dice);
+    let mut new = world.directory(dice);
     if new.is_empty() {
         return Vec::new();
     }
     let mut ops = vec![Op::Mkdir { path: old.clone(), mode: 0o750 }];
-    if dice.percent(40) {
-        ops.extend(world.below(&new).into_iter().rev().take(EMPTYING).map(|(path, kind)| match kind {
+    let mut inside = world.below(&new);
+    // Where nothing below has its name, and only a redirect leads to what is in it.
+    if world.has_option("redirect_dir=on") && dice.percent(70) {
+        let moved = Bytes::from(new.split_last().0).join(b"moved");
+        ops.push(mv(&new, &moved, 0));
+        for (path, _) in &mut inside {
+            if let Some(rest) = path.strip_prefix(new.as_slice()) {
+                *path = Bytes([&moved, rest].concat());
+            }
+        }
+        new = moved;
+    }
+    if dice.percent(45) {
+        ops.extend(inside.into_iter().rev().take(EMPTYING).map(|(path, kind)| match kind {
             Kind::Dir => Op::Rmdir { path },
             _ => Op::Unlink { path },
         }));
