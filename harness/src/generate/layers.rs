@@ -171,6 +171,13 @@ fn lead_to_data(tree: &mut Tree, path: &Bytes, below: &mut [Tree], dice: &mut Di
             }
         }
     }
+    // A path of its own, with a file in the way of it.
+    if let ([next, deeper, ..], true) = (&mut *below, dice.percent(50)) {
+        let to = Bytes::from("way/data");
+        add(next, Bytes::from("way"), file(dice));
+        add(deeper, to.clone(), Node::new(NodeKind::File(Bytes::from("led to"))));
+        found = vec![(0, to, 6)];
+    }
     // What lies deeper can have something in its way.
     let deep: Vec<_> = found.iter().filter(|(depth, to, _)| *depth > 0 && to.contains(&b'/')).cloned().collect();
     let Some((depth, to, size)) = dice.any(if deep.is_empty() { &found } else { &deep }).cloned() else { return };

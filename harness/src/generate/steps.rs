@@ -174,7 +174,8 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
             mode: *dice.one(&[0o755, 0o755, 0o700, 0o1777, 0o2755, 0o6711, 0]),
         },
         What::Rmdir => {
-            let empty = if aimed { world.empty_directory(dice) } else { None };
+            let veiled = if aimed && dice.percent(25) { world.veiled_directory(dice) } else { None };
+            let empty = if aimed && veiled.is_none() { world.empty_directory(dice) } else { veiled };
             let path = match empty {
                 Some(path) => path,
                 None if dice.percent(50) => world.directory(dice),

@@ -29,6 +29,8 @@ pub(super) struct World<'p, A> {
     hot: Vec<Bytes>,
     /// Paths that were removed or moved away, or that a whiteout hides.
     gone: Vec<Bytes>,
+    /// Directories of the layers in which xattrs hide names.
+    veiled: Vec<Bytes>,
     /// Directories that a step made: the ones that can be renamed without `redirect_dir=on`.
     made: Vec<Bytes>,
     flags: [OpenFlags; SLOTS],
@@ -58,6 +60,7 @@ impl<'p, A: Aim> World<'p, A> {
             stale: true,
             hot: Vec::new(),
             gone: Vec::new(),
+            veiled: Vec::new(),
             made: Vec::new(),
             flags: [OpenFlags::default(); SLOTS],
             slots,
@@ -85,6 +88,9 @@ impl<'p, A: Aim> World<'p, A> {
 
     fn remember_hidden(&mut self, layer: &Layer) {
         for entry in layer.entries.iter().filter(|e| !e.path.is_empty()) {
+            if entry.node.xattrs.iter().any(|(name, _)| name.as_slice() == b"@whiteout") {
+                self.veiled.push(Bytes::from(entry.path.split_last().0));
+            }
             if self.kind(&entry.path).is_none() && !self.gone.contains(&entry.path) && self.gone.len() < GONE {
                 self.gone.push(entry.path.clone());
             }
@@ -304,6 +310,14 @@ impl<'p, A: Aim> World<'p, A> {
     pub fn made(&mut self, dice: &mut Dice<'_>) -> Option<Bytes> {
         let made = self.made.clone();
         let here: Vec<Bytes> = made.into_iter().filter(|path| self.kind(path) == Some(Kind::Dir)).collect();
+        dice.any(&here).cloned()
+    }
+
+    /// A visible directory in which xattrs hide names: it may look empty and is not.
+    pub fn veiled_directory(&mut self, dice: &mut Dice<'_>) -> Option<Bytes> {
+        let veiled = self.veiled.clone();
+        let here = |path: &Bytes| !path.is_empty() && self.kind(path) == Some(Kind::Dir);
+        let here: Vec<Bytes> = veiled.into_iter().filter(here).collect();
         dice.any(&here).cloned()
     }
 

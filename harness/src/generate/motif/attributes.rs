@@ -40,7 +40,7 @@ pub(super) fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>)
     let fresh = dir.join(world.pool.name(dice).as_slice());
     let user = *dice.one(&[Actor::User, Actor::User, Actor::Other, Actor::Bare]);
     let (mut root, mut acts) = (Vec::new(), Vec::new());
-    match dice.below(14) {
+    match dice.below(15) {
         13 => {
             root.push(Op::Chown { on: path(&file), uid: *dice.one(&[0, 1000]), gid: -1 });
             root.push(Op::Open { slot: 3, path: file, flags: world.safe(libc::O_RDONLY, dice), mode: 0 });
@@ -52,7 +52,7 @@ pub(super) fn as_somebody<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>)
             let flags = AtFlags(*dice.one(&[libc::AT_EACCESS, libc::AT_EACCESS, 0]));
             acts.push(Op::Faccessat { path: file, mode: 4, flags });
         }
-        0 | 9 => {
+        0 | 9 | 14 => {
             root.push(Op::Chown { on: path(&file), uid: 1000, gid: *dice.one(&[3000, 1000, 1]) });
             acts.push(Op::Chmod { path: file, mode: *dice.one(&[0o2755, 0o2644]) });
         }
