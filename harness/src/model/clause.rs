@@ -212,6 +212,7 @@ clauses! {
     DirRewind = "DIR-08.rewind", Contract, "Seeking an open directory to 0 makes it list anew what is there then.", "readdir.c ovl_dir_llseek, ovl_dir_reset";
     DirSwitch = "DIR-15.switch", Contract, "A directory opened before it was copied up lists the merged content from its first read on.", "readdir.c ovl_dir_reset";
     DirFailedLookup = "DIR-12.left", Linux, "An entry of an impure directory whose lookup fails is left out of the listing.", "readdir.c ovl_cache_update";
+    DirInoDots = "INO-08.dots", Linux, "d_ino of `.` is the directory's st_ino, and that of `..` its parent's; of a parent without an origin it is the number of the part that lies in the layer of the directory's own top-most part.", "readdir.c ovl_cache_update, ovl_iterate_real";
     DirInoStale = "INO-08.stale", Linux, "A hard link to a copied-up file, made in an impure directory that is listed as it lies on disk, is listed with the number of its upper inode until the listing is cached anew.", "readdir.c ovl_cache_get_impure, dir.c ovl_create_or_link";
 
     // Copy-up.

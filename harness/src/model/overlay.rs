@@ -108,6 +108,8 @@ pub struct Snapshot {
     pub reached: usize,
     /// What came before the first entry that was given is not known.
     pub vague: bool,
+    /// The inode behind `d_ino` of `..`, once it was given.
+    pub parent: Option<Option<Ino>>,
 }
 
 /// A name of a merged listing.

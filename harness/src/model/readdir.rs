@@ -8,7 +8,7 @@ use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::disk::Ino;
-use super::overlay::{DentryId, Node, NodeId, Snapshot, SnapshotEntry};
+use super::overlay::{Cache, DentryId, Node, NodeId, Snapshot, SnapshotEntry};
 use super::stream::{Placed, is_dots};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -125,11 +125,11 @@ impl Model {
             entries.push(SnapshotEntry { name, kind, number, real, hidden, optional: false, check });
         }
         let own = self.cache.at(id).map_or(0, Node::real);
-        for name in [".", ".."].map(Bytes::from) {
-            let kind = Kind::Dir;
-            let number = Some(own);
+        let parent = self.native_parent(id).unwrap_or(own);
+        for (name, real) in [(".", own), ("..", parent)] {
+            let (name, kind, number) = (Bytes::from(name), Kind::Dir, Some(real));
             let (hidden, optional, check) = (false, false, false);
-            entries.push(SnapshotEntry { name, kind, number, real: own, hidden, optional, check });
+            entries.push(SnapshotEntry { name, kind, number, real, hidden, optional, check });
         }
         entries
     }
@@ -144,6 +144,9 @@ impl Model {
         from: usize,
         shown: &[Bytes],
     ) -> (Listing, bool) {
+        if from == 0 {
+            self.listed_parent(id, snapshot);
+        }
         let mut failed = 0;
         let mut entries = std::mem::take(&mut snapshot.borrow_mut().entries);
         let passed: Vec<Placed> = snapshot.borrow().order.iter().take(from).copied().collect();
@@ -184,6 +187,55 @@ impl Model {
             entry.number = Some(self.listed_number(id, &entry.name, entry.real));
         }
         failed
+    }
+
+    /// The directory that has the top-most part of this one, on disk; `None` where that lies outside of the layers.
+    fn native_parent(&self, id: DentryId) -> Option<Ino> {
+        if id == Cache::ROOT {
+            return None;
+        }
+        let (own, parent) = (self.cache.at(id)?, self.cache.at(self.cache.dentry(id).parent)?);
+        match own.upper {
+            Some(_) => parent.upper,
+            None => {
+                parent.lowers.iter().find(|(layer, _)| Some(*layer) == own.lowers.first().map(|l| l.0)).map(|l| l.1)
+            }
+        }
+    }
+
+    /// The inode behind `d_ino` of `.` (`ovl_calc_d_ino`).
+    pub(super) fn number_of_self(&mut self, id: DentryId) -> Option<Ino> {
+        let own = self.cache.dentry(id).node?;
+        if self.rules.holds(Clause::DirInoDots) {
+            Some(self.number_inode(own))
+        } else {
+            Some(self.cache.node(own).real())
+        }
+    }
+
+    /// The inode behind `d_ino` of `..` in a directory that lists as it lies on disk (`ovl_iterate_real`).
+    pub(super) fn number_of_parent(&mut self, id: DentryId) -> Option<Ino> {
+        let native = self.native_parent(id)?;
+        let parent = self.cache.dentry(self.cache.dentry(id).parent).node?;
+        let merged = self.cache.node(parent).is_merge() && self.rules.holds(Clause::DirInoDots);
+        Some(if merged { self.number_inode(parent) } else { native })
+    }
+
+    /// The same in a merged listing, which keeps what it was when it was to be given first (`ovl_cache_update`).
+    pub(super) fn listed_parent(&mut self, id: DentryId, snapshot: &RefCell<Snapshot>) -> Option<Ino> {
+        if let Some(number) = snapshot.borrow().parent {
+            return number;
+        }
+        let parent = self.cache.dentry(self.cache.dentry(id).parent).node.filter(|_| id != Cache::ROOT);
+        let native = snapshot.borrow().entries.last().map(|entry| entry.real);
+        let number = match parent {
+            Some(parent) if self.cache.node(parent).has_origin() && self.rules.holds(Clause::DirInoDots) => {
+                Some(self.number_inode(parent))
+            }
+            _ => native.filter(|_| parent.is_some()),
+        };
+        snapshot.borrow_mut().parent = Some(number);
+        number
     }
 
     /// The inode behind `d_ino` of an upper entry in an impure directory: it is looked up for that.

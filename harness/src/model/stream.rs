@@ -27,7 +27,7 @@ pub struct Dent {
     pub name: Bytes,
     /// Its type.
     pub kind: Kind,
-    /// The inode whose number it is listed with; `None` for `.` and `..`, which are not compared.
+    /// The inode whose number it is listed with; `None` for the `..` of the root.
     pub ino: Option<Ino>,
     /// The position after it; `None` where that is its filesystem's business and nothing told it.
     pub next: Option<i64>,
@@ -278,7 +278,8 @@ impl Model {
         if !file.listed {
             for name in [".", ".."].map(Bytes::from) {
                 if !file.given.contains_key(&name) {
-                    left.push((Dent { name, kind: Kind::Dir, ino: None, next: None }, true));
+                    let ino = if name.len() == 1 { self.number_of_self(id) } else { self.number_of_parent(id) };
+                    left.push((Dent { name, kind: Kind::Dir, ino, next: None }, true));
                 }
             }
             for (name, kind, ino) in listing {
@@ -306,16 +307,16 @@ impl Model {
         Ok(Some(given))
     }
 
-    /// Finds where an open directory stands, if its filesystem keeps the number of the entry that comes next and that
-    /// may be gone: tmpfs then goes on with what has the next lower number, and its place among the others is anywhere
-    /// once something was renamed, or begins anew (`offset_dir_lookup`). Which of them was next is not known.
+    /// Finds where an open directory stands, if its filesystem keeps which entry comes next and that may be gone: tmpfs
+    /// then goes on with what has the next lower number, and its place among the others is anywhere once something was
+    /// renamed, or begins anew (`offset_dir_lookup`). Which of them was next is not known.
     fn find_place(&mut self, slot: Slot, real: Ino) -> Result<(), Errno> {
         let file = self.file(slot)?;
         let dir = &self.disk[real];
         let stands = |(name, came): (&Bytes, &u64)| {
             self.disk.child(real, name).is_some() && dir.arrivals.get(name).copied().unwrap_or(0) == *came
         };
-        if self.disk.traits.continues_by_number && !file.rest.iter().all(stands) {
+        if self.disk.traits.keeps_the_next && !file.rest.iter().all(stands) {
             self.change_file(slot, |file| file.lost = true);
         }
         Ok(())
@@ -416,6 +417,9 @@ impl Model {
                 Some(Placed::Entry(entry)) if !self.is_listed(id, &snapshot, entry) => at += 1,
                 Some(Placed::Entry(entry)) => {
                     let len = record(&snapshot.borrow().entries[entry].name);
+                    if snapshot.borrow().entries[entry].name.as_slice() == b".." {
+                        self.listed_parent(id, &snapshot);
+                    }
                     if len > room {
                         full = true;
                         break;
@@ -460,7 +464,11 @@ impl Model {
         for &(entry, place) in &given {
             let next = self.position_after(&snapshot.borrow(), place, end);
             let SnapshotEntry { name, kind, number, real, .. } = snapshot.borrow().entries[entry].clone();
-            let ino = (!is_dots(&name)).then(|| number.unwrap_or(real));
+            let ino = match name.as_slice() {
+                b"." => self.number_of_self(id),
+                b".." => self.listed_parent(id, &snapshot),
+                _ => Some(number.unwrap_or(real)),
+            };
             dents.push(Dent { name, kind, ino, next: Some(next) });
         }
         let mut borrowed = snapshot.borrow_mut();

@@ -86,9 +86,9 @@ pub struct Traits {
     /// An open directory lists no name that came after it was opened or positioned
     /// (`btrfs_opendir`, `btrfs_dir_llseek`).
     pub lists_as_opened: bool,
-    /// An open directory keeps the number of the entry that comes next, and where it goes on is anybody's guess once
-    /// that is gone (tmpfs: `offset_dir_lookup`).
-    pub continues_by_number: bool,
+    /// An open directory keeps which entry comes next, and what it gives is anybody's guess once that is gone (tmpfs:
+    /// `offset_dir_lookup`; ext4 gives it all the same, or not: `call_filldir`).
+    pub keeps_the_next: bool,
     /// An open directory has a cursor among its entries, and what a later call gives depends on where it was left:
     /// nothing says so here, and those calls are not judged (`dcache_readdir`; tmpfs before 6.6).
     pub reads_by_cursor: bool,
@@ -128,7 +128,7 @@ impl Traits {
             ends_far: false,
             lists_dots_first: true,
             lists_as_opened: false,
-            continues_by_number: kernel >= (6, 6),
+            keeps_the_next: kernel >= (6, 6),
             reads_by_cursor: kernel < (6, 6),
             counts_blocks: true,
             xattr_dates: kernel >= (6, 0),
@@ -138,7 +138,7 @@ impl Traits {
         match filesystem {
             Filesystem::Tmpfs => tmpfs,
             Filesystem::Ext4 => Traits {
-                continues_by_number: false,
+                keeps_the_next: true,
                 reads_by_cursor: false,
                 counts_blocks: false,
                 xattr_dates: true,
@@ -156,7 +156,7 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Xfs => Traits {
-                continues_by_number: false,
+                keeps_the_next: false,
                 reads_by_cursor: false,
                 counts_blocks: false,
                 xattr_dates: true,
@@ -175,7 +175,7 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Btrfs => Traits {
-                continues_by_number: false,
+                keeps_the_next: false,
                 reads_by_cursor: false,
                 counts_blocks: false,
                 xattr_dates: true,
