@@ -361,7 +361,7 @@ impl Model {
                     ino = self.cache.node(node).lowers.last().map_or(ino, |l| l.1);
                 }
                 if len > 0 {
-                    self.accessed(file.dentry);
+                    self.accessed(&file);
                 }
                 let data = self.disk.data(ino);
                 let from = at.unwrap_or(file.position);
@@ -384,7 +384,7 @@ impl Model {
                 }
                 let taken = pipe.data.len().min(len as usize);
                 let data = pipe.data.drain(..taken).collect();
-                self.accessed(file.dentry);
+                self.accessed(&file);
                 Ok(data)
             }
             _ => {
@@ -395,8 +395,15 @@ impl Model {
         }
     }
 
+    /// What was read by a descriptor is dated (`file_accessed`).
+    pub(super) fn accessed(&mut self, file: &OpenFile) {
+        if !file.flags.has(libc::O_NOATIME) {
+            self.touch(file.dentry);
+        }
+    }
+
     /// What was read is dated (`touch_atime`).
-    pub(super) fn accessed(&mut self, id: DentryId) {
+    pub(super) fn touch(&mut self, id: DentryId) {
         if !self.options.strictatime {
             return;
         }

@@ -122,7 +122,7 @@ impl Model {
         if self.cache.at(id).is_some_and(|n| n.dead) {
             return Err(self.refuse(Clause::DirDead, Errno::ENOENT));
         }
-        self.accessed(id);
+        self.touch(id);
         self.list_dentry(id)
     }
 

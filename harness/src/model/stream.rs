@@ -138,7 +138,7 @@ impl Model {
             return Err(self.refuse(Clause::DirDead, Errno::ENOENT));
         }
         self.settle(slot)?;
-        self.accessed(file.dentry);
+        self.accessed(&file);
         Ok(file.dentry)
     }
 

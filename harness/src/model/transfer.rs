@@ -124,12 +124,16 @@ impl Model {
             return Err(self.refuse(Clause::SendAppend, Errno::EINVAL));
         }
         if from.kind == Kind::Fifo || from.kind == Kind::Dir && len > 0 {
+            // A directory is dated for the attempt (`splice_direct_to_actor`).
+            if from.kind == Kind::Dir {
+                self.accessed(&from.file);
+            }
             return Err(self.refuse(Clause::SendSource, Errno::EINVAL));
         }
         let (source, Some(target)) = (self.cache.node(from.node).data(), self.cache.node(to.node).upper) else {
             return Ok(Some(0));
         };
-        self.accessed(from.file.dentry);
+        self.accessed(&from.file);
         let count = shortened(from.at, self.disk.size(source), len.into());
         if count == 0 || from.kind == Kind::Dir {
             return Ok(Some(0));
