@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::bytes::Bytes;
 use crate::model::Clause;
+use crate::step::Op;
 use crate::trace::Side;
 
 /// Which comparison found it.
@@ -92,7 +93,7 @@ pub struct Signature {
     pub oracle: Oracle,
     /// The deciding clause.
     pub rule: Option<Clause>,
-    /// The step's operation.
+    /// The step's operation; `end` for every look at everything, since one is as good as another.
     pub operation: &'static str,
     /// What differed.
     pub field: String,
@@ -101,7 +102,8 @@ pub struct Signature {
 impl Divergence {
     /// Its signature.
     pub fn signature(&self) -> Signature {
-        Signature { oracle: self.oracle, rule: self.rule, operation: self.operation, field: self.field.clone() }
+        let operation = if self.operation == Op::Observe.name() { "end" } else { self.operation };
+        Signature { oracle: self.oracle, rule: self.rule, operation, field: self.field.clone() }
     }
 }
 
