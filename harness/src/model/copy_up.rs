@@ -213,12 +213,22 @@ impl Model {
         if self.disk.traits.seeks_by_cache {
             self.disk.raw(to).unwritten = self.disk[from].unwritten.clone();
         }
-        let Some(first) = self.disk[from].pages.iter().position(|p| *p) else { return };
         let len = self.disk.data(to).len();
-        if !self.disk.traits.clones {
-            self.disk.store(to, first * super::disk::PAGE, len);
-        } else if len > 0 {
-            self.disk.raw(to).pages = self.disk[from].pages.clone();
+        let stored = self.disk[from].pages.clone();
+        if self.disk.traits.clones && len > 0 && stored.contains(&true) {
+            self.disk.raw(to).pages = stored;
+            return;
+        }
+        // In pieces, each from where the next data are, with all holes in them (CUP-15).
+        let mut at = 0;
+        while let Some(next) = stored.iter().skip(at).position(|stored| *stored) {
+            let start = (at + next) * super::disk::PAGE;
+            let end = (start + CHUNK).min(len);
+            if start >= end {
+                break;
+            }
+            self.disk.store(to, start, end);
+            at = end.div_ceil(super::disk::PAGE);
         }
     }
 
@@ -327,6 +337,9 @@ impl Model {
         self.disk.set_xattr(&mut self.rules, temp, "@origin", value);
     }
 }
+
+/// Most that copying up writes in one piece (`OVL_COPY_UP_CHUNK_SIZE`).
+const CHUNK: usize = 1 << 20;
 
 /// Name of what is being built in the work directory; the kernel's is `#` and a number.
 pub(super) const TEMP: &[u8] = b"#";

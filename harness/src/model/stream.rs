@@ -291,7 +291,16 @@ impl Model {
         let came = |(dent, _): &(Dent, bool)| (dent.name.clone(), self.disk[real].arrivals.get(&dent.name).copied());
         let mut rest: BTreeMap<Bytes, u64> =
             left.iter().map(came).map(|(name, came)| (name, came.unwrap_or(0))).collect();
-        let given = self.choose_real(left, size, shown)?;
+        let given = match self.choose_real(left, size, shown) {
+            Ok(given) => given,
+            Err(errno) => {
+                // Some are at the place of their first entry then, which is none that counts as the start.
+                if !file.started && self.disk.traits.moves_when_refused {
+                    self.change_file(slot, |file| (file.started, file.lost) = (true, true));
+                }
+                return Err(errno);
+            }
+        };
         rest.retain(|name, _| !is_dots(name) && given.iter().all(|dent| dent.name != *name));
         let arrivals = self.disk.arrivals;
         let far = self.disk.traits.ends_far;
@@ -451,6 +460,9 @@ impl Model {
                         // One of those that fail may be the next.
                         self.undecided |= given.is_empty() && self.fails_somewhere(id, &snapshot);
                         if refused && given.is_empty() && self.has_longer(id, &snapshot, size) {
+                            // What is left out may lie before, and was passed over.
+                            let hides = self.hideable(id, &snapshot.borrow()) > 0;
+                            self.change_file(slot, |file| file.lost |= hides);
                             full = true;
                             break;
                         }

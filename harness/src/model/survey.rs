@@ -30,6 +30,8 @@ pub struct Facts {
     pub trusted_xattrs: bool,
     /// Whether its data lie below its attributes.
     pub metacopy: bool,
+    /// The size of its data.
+    pub size: u64,
     /// Whether its name was removed.
     pub removed: bool,
     /// Whether mode or owner were changed by another overlay inode of its upper inode (REN-14).
@@ -102,6 +104,7 @@ impl Model {
             trusted_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"trusted.")),
             hides_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"@")),
             metacopy: node.is_metacopy(),
+            size: self.disk.size(node.data()),
             removed: !dentry.hashed,
             stale: node.kind != Kind::Dir && (node.mode, node.owner) != (real.mode, (real.uid, real.gid)),
         })

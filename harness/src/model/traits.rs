@@ -89,6 +89,8 @@ pub struct Traits {
     /// An open directory keeps which entry comes next, and what it gives is anybody's guess once that is gone (tmpfs:
     /// `offset_dir_lookup`; ext4 gives it all the same, or not: `call_filldir`).
     pub keeps_the_next: bool,
+    /// A read that is refused at the start leaves it (`xfs_dir2_sf_getdents`, `call_filldir`).
+    pub moves_when_refused: bool,
     /// An open directory has a cursor among its entries, and what a later call gives depends on where it was left:
     /// nothing says so here, and those calls are not judged (`dcache_readdir`; tmpfs before 6.6).
     pub reads_by_cursor: bool,
@@ -130,6 +132,7 @@ impl Traits {
             lists_as_opened: false,
             keeps_the_next: kernel >= (6, 6),
             reads_by_cursor: kernel < (6, 6),
+            moves_when_refused: false,
             counts_blocks: true,
             xattr_dates: kernel >= (6, 0),
             user_xattrs: kernel >= (6, 6),
@@ -140,6 +143,7 @@ impl Traits {
             Filesystem::Ext4 => Traits {
                 keeps_the_next: true,
                 reads_by_cursor: false,
+                moves_when_refused: true,
                 counts_blocks: false,
                 xattr_dates: true,
                 user_xattrs: true,
@@ -158,6 +162,7 @@ impl Traits {
             Filesystem::Xfs => Traits {
                 keeps_the_next: false,
                 reads_by_cursor: false,
+                moves_when_refused: true,
                 counts_blocks: false,
                 xattr_dates: true,
                 user_xattrs: true,

@@ -64,12 +64,25 @@ type Place = (usize, At);
 
 /// The merged tree of these layers, top-most first, in walking order.
 pub fn resolve<'a>(layers: &[LayerTree<'a>], rules: Rules) -> Vec<Entry<'a>> {
-    let mut resolver = Resolver { layers, rules, led_to: HashMap::new(), twice: Vec::new(), out: Vec::new() };
+    let mut resolver = Resolver {
+        layers,
+        rules,
+        led_to: HashMap::new(),
+        twice: Vec::new(),
+        uppers: Vec::new(),
+        led: false,
+        out: Vec::new(),
+    };
     let roots: Vec<Place> = (0..layers.len()).filter(|&l| !layers[l].is_empty()).map(|l| (l, 0)).collect();
     // The root of a layer merges whatever it carries.
     resolver.directory(roots, Bytes::default());
     // Which of two names is found depends on which is looked up first.
-    for at in std::mem::take(&mut resolver.twice) {
+    let mut shared = std::mem::take(&mut resolver.twice);
+    // What a metacopy leads to may be in the upper by now, copied up by its own name: the layers do not tell by which.
+    if resolver.led && resolver.uppers.len() > 1 {
+        shared.append(&mut resolver.uppers);
+    }
+    for at in shared {
         resolver.out[at].shared = true;
     }
     resolver.out
@@ -82,6 +95,10 @@ struct Resolver<'a, 'l> {
     led_to: HashMap<Place, usize>,
     /// Entries that lead to what another leads to as well.
     twice: Vec<usize>,
+    /// Entries that are upper regular files.
+    uppers: Vec<usize>,
+    /// Whether one of these is a metacopy with a redirect.
+    led: bool,
     out: Vec<Entry<'a>>,
 }
 
@@ -155,6 +172,10 @@ impl<'a> Resolver<'a, '_> {
         let data = data.filter(|_| told).and_then(|&(layer, at)| self.layers[layer].seen(at)).map(|s| &s.content);
         let counts_links = !self.layers[top].has_own_link_count(at);
         let layers = stack.iter().map(|&(layer, _)| layer).collect();
+        if top == 0 && seen.stat.kind == Kind::File {
+            self.uppers.push(self.out.len());
+            self.led |= self.layers[top].is_metacopy(at) && self.layers[top].redirect(at).is_some();
+        }
         // Only what has several names is not known by what is below (`ovl_hash_bylower`).
         let below = stack.iter().find(|(layer, _)| *layer > 0);
         let single = |place: &&Place| self.layers[place.0].seen(place.1).is_some_and(|s| s.stat.nlink == 1);

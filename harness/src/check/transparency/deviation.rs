@@ -2,8 +2,9 @@
 
 use crate::bytes::Bytes;
 use crate::errno::Errno;
+use crate::model::disk::PAGE;
 use crate::model::{Facts, Model, Predicted};
-use crate::step::{Device, NewTime, On, Op, RenameFlags, Slot, Special, Step};
+use crate::step::{Device, NewTime, On, Op, RenameFlags, Slot, Special, Step, Whence};
 use crate::trace::Kind;
 
 /// Longest name of an xattr.
@@ -36,6 +37,8 @@ pub enum Deviation {
     HiddenXattrs,
     /// A private xattr gets longer when it is escaped, and the prefix alone is none.
     PrivateXattr,
+    /// Copying up fills holes.
+    Holes,
     /// What was removed while open is not copied up as if it were there.
     CopyUpRemoved,
     /// A lower file that was removed while open keeps its link count.
@@ -78,6 +81,7 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
         "XAT-01",
         "private xattrs are escaped: a long one gets too long, the prefix alone is none",
     ),
+    (Deviation::Holes, "CUP-15", "where the holes of a file lie, which copying up fills in part"),
     (Deviation::CopyUpRemoved, "FIL-11", "what was removed while open is not copied up"),
     (Deviation::RemovedLower, "CUP-06", "a lower file that was removed while open keeps its link count"),
     (Deviation::RemovedDir, "RMV-07", "a removed directory was cleared of its whiteouts, which dates it"),
@@ -152,6 +156,11 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         }
         Op::Seekdir { slot, .. } | Op::Lseek { slot, .. } if model.facts_of_slot(*slot)?.kind == Kind::Dir => {
             Some((Deviation::EntryOrder, Verdict::Outcome))
+        }
+        Op::Lseek { slot, whence: Whence::Data | Whence::Hole, .. }
+            if model.facts_of_slot(*slot)?.size > PAGE as u64 =>
+        {
+            Some((Deviation::Holes, Verdict::Stop))
         }
         Op::Getdents { slot, .. } if model.is_partway(*slot) => Some((Deviation::EntryOrder, Verdict::Outcome)),
         Op::Getdents { slot, .. } => listing(model.facts_of_slot(*slot)?),
