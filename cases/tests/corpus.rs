@@ -11,7 +11,7 @@ use ovlcheck::exec::{ExecError, Executor, TargetSpec, WorkerConfig, worker_entry
 use ovlcheck::model::Clause;
 use ovlcheck::report;
 use ovlcheck::trace::{Filesystem, Privilege};
-use ovlcheck_cases::corpus::{CaseFile, files};
+use ovlcheck_cases::corpus::{CaseFile, files, run_case};
 use ovlcheck_cases::need::{DISKS, Need, PRIVILEGES, first_missing, ignorable, trial};
 
 fn main() {
@@ -59,7 +59,7 @@ fn executor(privilege: Privilege) -> Result<Executor> {
 /// The case agrees with the model and with itself.
 fn holds(file: &CaseFile, privilege: Privilege) -> Result<Completion> {
     let case = file.read()?;
-    let trace = match executor(privilege)?.run(&case) {
+    let trace = match run_case(&mut executor(privilege)?, &case) {
         Err(e @ ExecError::Unsupported { .. }) => return Ok(Completion::ignored_with(e)),
         other => other?,
     };
@@ -78,7 +78,7 @@ fn all_hold(files: &[CaseFile], filesystem: Filesystem) -> Result<()> {
     let (mut failed, mut held) = (Vec::new(), 0);
     for file in files {
         let case = file.read()?;
-        let trace = match executor.run(&case) {
+        let trace = match run_case(&mut executor, &case) {
             Err(ExecError::Unsupported { .. }) => continue,
             other => other?,
         };
@@ -105,7 +105,7 @@ fn shows(file: &CaseFile, clause: Clause) -> Result<Completion> {
             reasons.push(format!("{rights}: {reason}"));
             continue;
         }
-        match executor(privilege)?.run(&case) {
+        match run_case(&mut executor(privilege)?, &case) {
             Err(e @ ExecError::Unsupported { .. }) => reasons.push(format!("{rights}: {e}")),
             Err(e) => return Err(e.into()),
             Ok(trace) => {

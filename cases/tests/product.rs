@@ -23,7 +23,7 @@ use ovlcheck::report;
 use ovlcheck::script;
 use ovlcheck::story;
 use ovlcheck::trace::Privilege;
-use ovlcheck_cases::corpus::files;
+use ovlcheck_cases::corpus::{files, run_case};
 use ovlcheck_cases::need::{Need, ignorable, trial};
 use ovlcheck_cases::program::{Ended, Program, binary};
 use rustix::mount::{MountFlags, mount};
@@ -144,7 +144,7 @@ fn model_and_trace_tell_the_same() -> Result<()> {
     let (mut told, mut differ) = (0, Vec::new());
     for file in files()? {
         let case = file.read()?;
-        let trace = match executor.run(&case) {
+        let trace = match run_case(&mut executor, &case) {
             Err(ExecError::Unsupported { .. }) => continue,
             other => other?,
         };
@@ -195,7 +195,7 @@ fn scripts_agree(part: usize) -> Result<Completion> {
     let mut ran = 0;
     for file in files()?.into_iter().step_by(SAMPLE).skip(part).step_by(SCRIPT_PARTS) {
         let case = file.read()?;
-        let trace = match executor.run(&case) {
+        let trace = match run_case(&mut executor, &case) {
             Err(ExecError::Unsupported { .. }) => continue,
             other => other?,
         };
@@ -218,7 +218,7 @@ fn scripts_see_faults(part: usize) -> Result<Completion> {
     let named = files()?.into_iter().filter_map(|f| Some((f.clause()?, f)));
     for (clause, file) in named.step_by(2 * SAMPLE).skip(part).step_by(SCRIPT_PARTS) {
         let case = file.read()?;
-        let trace = match executor.run(&case) {
+        let trace = match run_case(&mut executor, &case) {
             Err(ExecError::Unsupported { .. }) => continue,
             other => other?,
         };

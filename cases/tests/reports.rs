@@ -20,7 +20,7 @@ use ovlcheck::generate::Profile;
 use ovlcheck::report;
 use ovlcheck::story;
 use ovlcheck::trace::{Privilege, Side};
-use ovlcheck_cases::corpus::{CaseFile, files};
+use ovlcheck_cases::corpus::{CaseFile, files, run_case};
 use ovlcheck_cases::need::{Need, ignorable, trial};
 use ovlcheck_cases::program::{Program, binary};
 
@@ -91,7 +91,7 @@ fn stories(area: &str, files: &[CaseFile]) -> Result<Completion> {
     let mut out = String::new();
     for file in files {
         let case = file.read()?;
-        let trace = match executor.run(&case) {
+        let trace = match run_case(&mut executor, &case) {
             Err(ExecError::Unsupported { .. }) => continue,
             other => other?,
         };

@@ -34,6 +34,9 @@ pub struct Judgement {
     pub cut: bool,
     /// The case was judged up to a difference from what a higher level than the target's demands.
     pub beyond: bool,
+    /// The case was judged up to a walk that something else on the machine interrupted (VFS-05.loop): run again, it
+    /// may go on.
+    pub interrupted: bool,
     /// How many steps were compared in full.
     pub checked: usize,
     /// How many of them changed the upper layer or the work directory.
@@ -111,8 +114,9 @@ fn judge_once(case: &Case, trace: &Trace, fault: Option<Clause>, forgiven: &Forg
         (resolved, divergence) = layers::check(case, trace, until);
     }
     let fired = judge.model.rules.fired().to_vec();
+    let interrupted = judge.interrupted;
     let (known, known_rules) = Default::default();
-    Judgement { divergence, known, known_rules, cut: false, beyond, checked, changed, resolved, fired }
+    Judgement { divergence, known, known_rules, cut: false, beyond, interrupted, checked, changed, resolved, fired }
 }
 
 /// A model beside a trace.
@@ -128,6 +132,8 @@ pub(super) struct Judge<'a> {
     pub(super) checked: usize,
     changed: usize,
     late_at: Option<(Oracle, Bytes)>,
+    /// A walk was interrupted, which ended judging.
+    interrupted: bool,
 }
 
 type Verdict = Result<(), Box<Divergence>>;
@@ -145,7 +151,18 @@ impl<'a> Judge<'a> {
         if known.counts_blocks {
             known.lower_blocks = blocks_of(&model, trace);
         }
-        Judge { model, known, case, trace, forgiven, exact_at: None, checked: 0, changed: 0, late_at: None }
+        Judge {
+            model,
+            known,
+            case,
+            trace,
+            forgiven,
+            exact_at: None,
+            checked: 0,
+            changed: 0,
+            late_at: None,
+            interrupted: false,
+        }
     }
 
     /// Whether judging ended where nobody can say what must be.
@@ -272,6 +289,12 @@ impl<'a> Judge<'a> {
         self.changed += usize::from(self.model.disk.changes != before);
         if self.model.disk.traits.reuses_numbers {
             self.known.held = self.model.held_inodes();
+        }
+        // A walk that was interrupted has done nothing; what comes after it is another case.
+        let loops = record.outcome == Outcome::Err(Errno::ELOOP) && predicted != Err(Errno::ELOOP);
+        if loops && self.model.may_loop() {
+            (self.interrupted, self.model.undecided) = (true, true);
+            return Ok(());
         }
         let exact = self.exact_at == Some(place) || self.known.level == Level::Linux;
         self.outcome(&predicted, &record.outcome, exact)

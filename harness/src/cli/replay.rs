@@ -130,7 +130,7 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
             }
             let mut judgement = judging.judge(case, &trace);
             // What a case asserts of a target that is known to do otherwise says nothing new.
-            if judgement.divergence.is_none() && judgement.known.is_empty() {
+            if judgement.divergence.is_none() && judgement.known.is_empty() && !judgement.interrupted {
                 if let Some(broken) = check_expectations(case, &trace) {
                     match judging.foresee(case, &trace, &broken) {
                         Some(known) => judgement.known.push(known),

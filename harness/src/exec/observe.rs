@@ -25,6 +25,10 @@ const XATTR_LIMIT: usize = 65536;
 /// for values clears, as much memory as it is offered.
 const XATTR_USUAL: usize = 512;
 
+/// How often a look that ran out of symlinks is repeated: a walk that a mount elsewhere interrupts counts on
+/// (VFS-05.loop).
+const WALKS: usize = 8;
+
 /// The `getdents64` buffer: as large as the one of the C library.
 const DENTS: usize = 32768;
 
@@ -89,7 +93,13 @@ impl Looker {
     ) -> Result<(), Errno> {
         let clean = footprint_of(path);
         let here = c_path(if clean.is_empty() { b"." } else { clean.as_slice() })?;
-        let seen = sys::statx(sys::CWD, &here, libc::AT_SYMLINK_NOFOLLOW);
+        let mut seen = sys::statx(sys::CWD, &here, libc::AT_SYMLINK_NOFOLLOW);
+        for _ in 0..WALKS {
+            if !matches!(seen, Err(Errno::ELOOP)) {
+                break;
+            }
+            seen = sys::statx(sys::CWD, &here, libc::AT_SYMLINK_NOFOLLOW);
+        }
         let seen = seen.map(|stat| Seen { stat, xattrs: None, content: Content::None });
         out.push(Footprint { side: Side::Merged, path: clean.clone(), seen });
         let Some(upper) = upper else { return Ok(()) };

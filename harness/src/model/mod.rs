@@ -144,6 +144,8 @@ pub struct Model {
     marked: BTreeSet<usize>,
     /// Who makes the call.
     actor: Actor,
+    /// Most symlinks that a walk of this step followed.
+    most_links: u32,
 }
 
 impl Model {
@@ -186,6 +188,7 @@ impl Model {
             led: false,
             marked: BTreeSet::new(),
             actor: Actor::Root,
+            most_links: 0,
         };
         model.mount();
         model
@@ -199,6 +202,7 @@ impl Model {
     /// Does one step as its actor and says what it returns.
     pub fn act(&mut self, step: &Step) -> Result<Predicted, Errno> {
         self.actor = step.actor;
+        self.most_links = 0;
         let returned = self.apply(&step.op);
         self.actor = Actor::Root;
         self.shown = None;

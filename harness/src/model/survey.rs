@@ -32,6 +32,8 @@ pub struct Facts {
     pub metacopy: bool,
     /// The size of its data.
     pub size: u64,
+    /// Whether it is a file of which the overlay inode has another size: another one of its upper inode changed it.
+    pub missized: bool,
     /// Whether its name was removed.
     pub removed: bool,
     /// Whether mode or owner were changed by another overlay inode of its upper inode (REN-14).
@@ -93,6 +95,7 @@ impl Model {
         let mut names = std::collections::BTreeSet::new();
         let mut top = inside.filter(|(name, _)| names.insert(*name));
         let by_xattr = top.any(|(_, &ino)| self.is_xattr_whiteout(ino));
+        let size = self.disk.size(node.data());
         Some(Facts {
             kind: node.kind,
             node: dentry.node?,
@@ -104,7 +107,8 @@ impl Model {
             trusted_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"trusted.")),
             hides_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"@")),
             metacopy: node.is_metacopy(),
-            size: self.disk.size(node.data()),
+            size,
+            missized: node.kind == Kind::File && node.size != size,
             removed: !dentry.hashed,
             stale: node.kind != Kind::Dir && (node.mode, node.owner) != (real.mode, (real.uid, real.gid)),
         })

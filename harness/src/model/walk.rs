@@ -15,6 +15,9 @@ use crate::trace::Kind;
 const PATH_MAX: usize = 4096;
 /// Most symlinks in one walk (`MAXSYMLINKS`).
 const MAX_LINKS: u32 = 40;
+/// Most symlinks that a walk surely survives: where a mount or a rename elsewhere interrupts it, it begins again and
+/// goes on counting (`filename_lookup` after ECHILD; `nd->total_link_count` is set once).
+const SURE_LINKS: u32 = MAX_LINKS / 2;
 
 /// The last component of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,11 @@ pub(super) struct Walk {
 }
 
 impl Model {
+    /// Whether a walk of this step followed so many symlinks that it may be ELOOP as well (VFS-05.loop).
+    pub(crate) fn may_loop(&self) -> bool {
+        (SURE_LINKS + 1..=MAX_LINKS).contains(&self.most_links)
+    }
+
     /// Whether a dentry is a directory.
     pub(super) fn is_dir(&self, id: DentryId) -> bool {
         self.cache.at(id).is_some_and(|n| n.kind == Kind::Dir)
@@ -126,6 +134,7 @@ impl Model {
 
     fn count_link(&mut self, walk: &mut Walk, link: DentryId, place: Place) -> Result<(), Errno> {
         walk.links += 1;
+        self.most_links = self.most_links.max(walk.links);
         if walk.links > MAX_LINKS {
             return Err(self.refuse(Clause::VfsLoop, Errno::ELOOP));
         }

@@ -23,7 +23,7 @@ pub enum Deviation {
     RenameWhiteout,
     /// Two names of one upper file that were found separately cannot be renamed onto each other.
     RenameAlias,
-    /// What one name of an upper file tells the kernel of mode and owner, names found separately do not know.
+    /// What one name of an upper file tells the kernel of mode, owner and size, names found separately do not know.
     StaleAlias,
     /// A whiteout cannot be made.
     MakeWhiteout,
@@ -53,6 +53,8 @@ pub enum Deviation {
     RotatedLinks,
     /// The root of a new upper layer has attributes of its own.
     RotatedRoot,
+    /// A walk through many symlinks is ELOOP if a mount elsewhere interrupts it, in either run.
+    LongWalk,
 }
 
 /// All deviations, each with its rule and a statement.
@@ -62,7 +64,11 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
     (Deviation::LateData, "MCP-07", "data that are copied up after the attributes date the file"),
     (Deviation::RenameWhiteout, "REN-01", "RENAME_WHITEOUT is refused (EINVAL)"),
     (Deviation::RenameAlias, "REN-14", "names of one upper file that were found separately (ESTALE)"),
-    (Deviation::StaleAlias, "REN-14", "mode and owner changed by another name of an upper file, found separately"),
+    (
+        Deviation::StaleAlias,
+        "REN-14",
+        "mode, owner and size changed by another name of an upper file, found separately",
+    ),
     (Deviation::MakeWhiteout, "WHT-07", "a whiteout cannot be made (EPERM)"),
     (Deviation::EntryOrder, "DIR-05", "in which order and at which positions a directory gives its entries"),
     (
@@ -89,6 +95,7 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
     (Deviation::FifoDates, "FIL-14", "a fifo is the overlay's own: writing does not date what lies in a layer"),
     (Deviation::RotatedLinks, "CUP-14", "copying up parts the names of a file"),
     (Deviation::RotatedRoot, "LKP-05", "the root of a new upper layer has attributes of its own"),
+    (Deviation::LongWalk, "VFS-05", "a walk through more than 20 symlinks that a mount elsewhere interrupts is ELOOP"),
 ];
 
 impl Deviation {
@@ -189,7 +196,7 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         Op::CopyFileRange { from, to, .. } => {
             let (from, to) = (model.facts_of_slot(*from)?, model.facts_of_slot(*to)?);
             let alias = from.node != to.node && from.upper.is_some() && from.upper == to.upper;
-            alias.then_some((Deviation::StaleAlias, Verdict::Stop))
+            (alias || from.missized).then_some((Deviation::StaleAlias, Verdict::Stop))
         }
         // It counts names that are not shown, too.
         Op::Flink { slot, .. } if model.facts_of_slot(*slot)?.removed => Some((Deviation::RemovedLower, Verdict::Stop)),
@@ -216,6 +223,11 @@ pub(super) fn too_long(
     let names = matches!(step.op, Op::Rename { .. } | Op::Link { .. } | Op::Linkat { .. } | Op::Flink { .. });
     let moves = names && model.moves_merged();
     (moves && *predicted == Err(Errno::EXDEV)).then_some((Deviation::RedirectLong, Verdict::LeaveOut))
+}
+
+/// Whether a walk of the step may end otherwise in either run.
+pub(super) fn interruptible(model: &Model) -> Option<(Deviation, Verdict)> {
+    model.may_loop().then_some((Deviation::LongWalk, Verdict::Stop))
 }
 
 fn slot_of(on: &On) -> Option<Slot> {
