@@ -250,8 +250,9 @@ impl Model {
             data[..copied.len()].copy_from_slice(copied);
             self.disk.raw(upper).body = Body::File(std::rc::Rc::new(data));
             self.copy_storage(from, upper);
-            // Data that are written date the file; holes are not written.
-            if self.disk.is_stored(from) && self.rules.holds(Clause::McpDates) {
+            // Data that are written date the file; holes are not written, but cloned with the rest.
+            let dates = self.disk.traits.clones || self.disk.has_data(from);
+            if dates && self.rules.holds(Clause::McpDates) {
                 self.disk.date_data(&mut self.rules, upper);
             }
         }

@@ -546,6 +546,12 @@ impl Disk {
         self[ino].pages.contains(&true) || !self[ino].unwritten.is_empty()
     }
 
+    /// Whether a file has anything that SEEK_DATA finds. What was reserved and never written is nothing on tmpfs; elsewhere
+    /// it is, once it has been read.
+    pub fn has_data(&self, ino: Ino) -> bool {
+        if self.traits.seeks_by_cache { self.is_stored(ino) } else { self[ino].pages.contains(&true) }
+    }
+
     /// Dates a change of data or size.
     pub fn date_data(&mut self, rules: &mut Rules, ino: Ino) {
         let now = self.now;

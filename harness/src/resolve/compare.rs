@@ -2,6 +2,7 @@
 
 use super::merge::{Entry, Found};
 use crate::bytes::Bytes;
+use crate::errno::Errno;
 use crate::trace::{Content, Kind, NodeSeen, Seen, Stat, Time};
 
 /// Xattrs that a security module of the host adds on its own.
@@ -59,7 +60,8 @@ fn walk(expected: &[Entry<'_>], seen: &[NodeSeen], first: bool) -> Vec<Differenc
             }
         }
         let node = view.next_if(|n| n.path == entry.path);
-        if entry.shared {
+        let stale = entry.led && node.is_some_and(|n| n.seen == Err(Errno::ESTALE));
+        if entry.shared || stale {
             skipped = Some(&entry.path);
             continue;
         }

@@ -33,6 +33,9 @@ pub struct Entry<'a> {
     /// Another name leads to the same lower directory or file: whichever is looked up second may not be found, and
     /// what is below is known by both names.
     pub shared: bool,
+    /// A redirect leads it to something that lies elsewhere below: while that is open by its other name, removed or not,
+    /// this one may be stale.
+    pub led: bool,
 }
 
 /// What the layers have at a place.
@@ -119,7 +122,7 @@ impl<'a> Resolver<'a, '_> {
         for &place in stack.iter().filter(|(layer, at)| *layer > 0 && *at > 0) {
             self.comes_to(place);
         }
-        self.put(path.clone(), Found::Node { top: seen, layers, data: None, counts_links: true });
+        self.put_node(path.clone(), &stack, Found::Node { top: seen, layers, data: None, counts_links: true });
         let mut names: BTreeSet<&'a [u8]> = BTreeSet::new();
         for &(layer, dir) in &stack {
             let tree = &self.layers[layer];
@@ -147,7 +150,13 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn put(&mut self, path: Bytes, found: Found<'a>) {
-        self.out.push(Entry { path, found, shared: false });
+        self.out.push(Entry { path, found, shared: false, led: false });
+    }
+
+    /// Puts out a node that is made of these places.
+    fn put_node(&mut self, path: Bytes, stack: &[Place], found: Found<'a>) {
+        let led = stack.iter().any(|&(layer, at)| self.layers[layer].node(at).path != path);
+        self.out.push(Entry { path, found, shared: false, led });
     }
 
     /// Notes that the entry that is put out next is known by what is at this place below.
@@ -182,7 +191,7 @@ impl<'a> Resolver<'a, '_> {
         if let Some(&place) = below.filter(single) {
             self.comes_to(place);
         }
-        self.put(path, Found::Node { top: seen, layers, data, counts_links });
+        self.put_node(path, stack, Found::Node { top: seen, layers, data, counts_links });
     }
 
     /// Looks for a name in a stack of directories, from the top down.
