@@ -60,7 +60,7 @@ fn walk(expected: &[Entry<'_>], seen: &[NodeSeen], first: bool) -> Vec<Differenc
             }
         }
         let node = view.next_if(|n| n.path == entry.path);
-        let stale = entry.led && node.is_some_and(|n| n.seen == Err(Errno::ESTALE));
+        let stale = entry.may_be_stale && node.is_some_and(|n| n.seen == Err(Errno::ESTALE));
         if entry.shared || stale {
             skipped = Some(&entry.path);
             continue;

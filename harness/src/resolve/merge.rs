@@ -33,9 +33,9 @@ pub struct Entry<'a> {
     /// Another name leads to the same lower directory or file: whichever is looked up second may not be found, and
     /// what is below is known by both names.
     pub shared: bool,
-    /// A redirect leads it to something that lies elsewhere below: while that is open by its other name, removed or not,
-    /// this one may be stale.
-    pub led: bool,
+    /// It has a part in a lower layer, to which a redirect may have led another name: while that is open, removed or
+    /// not, this one is stale. What is open the layers do not tell.
+    pub may_be_stale: bool,
 }
 
 /// What the layers have at a place.
@@ -150,13 +150,13 @@ impl<'a> Resolver<'a, '_> {
     }
 
     fn put(&mut self, path: Bytes, found: Found<'a>) {
-        self.out.push(Entry { path, found, shared: false, led: false });
+        self.out.push(Entry { path, found, shared: false, may_be_stale: false });
     }
 
     /// Puts out a node that is made of these places.
     fn put_node(&mut self, path: Bytes, stack: &[Place], found: Found<'a>) {
-        let led = stack.iter().any(|&(layer, at)| self.layers[layer].node(at).path != path);
-        self.out.push(Entry { path, found, shared: false, led });
+        let may_be_stale = self.rules.follow_redirects && stack.iter().any(|&(layer, _)| layer > 0);
+        self.out.push(Entry { path, found, shared: false, may_be_stale });
     }
 
     /// Notes that the entry that is put out next is known by what is at this place below.
