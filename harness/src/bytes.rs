@@ -62,8 +62,11 @@ pub fn is_word_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/' | b'+' | b'@' | b',' | b'~')
 }
 
-fn is_long_run(bytes: &[u8]) -> bool {
-    bytes.len() > 16 && bytes.iter().all(|&b| b == bytes[0])
+/// How often a byte is repeated at least to be written once, with a number.
+const LONG_RUN: usize = 17;
+
+fn has_long_run(bytes: &[u8]) -> bool {
+    bytes.chunk_by(|a, b| a == b).any(|run| run.len() >= LONG_RUN)
 }
 
 /// Bytes to be shown in quotes; made by [`Bytes::quoted`].
@@ -95,11 +98,11 @@ impl fmt::Debug for Bytes {
 }
 
 /// The text form: bare when [`Bytes::is_bare`], else `"…"` with `\"`, `\\`, `\n`, `\t`, `\xNN`; a
-/// run of one byte longer than 16 is written `"a"*300`.
+/// run of one byte longer than 16 is written `"a"*300`, with `+` between it and what else there is.
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match std::str::from_utf8(&self.0) {
-            Ok(text) if self.is_bare() && !is_long_run(&self.0) => f.write_str(text),
+            Ok(text) if self.is_bare() && !has_long_run(&self.0) => f.write_str(text),
             _ => fmt::Display::fmt(&self.quoted(), f),
         }
     }
@@ -107,11 +110,27 @@ impl fmt::Display for Bytes {
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if is_long_run(self.0) {
-            write_quoted(f, &self.0[..1])?;
-            return write!(f, "*{}", self.0.len());
+        if self.0.is_empty() {
+            return f.write_str("\"\"");
         }
-        write_quoted(f, self.0)
+        let mut rest = self.0;
+        while !rest.is_empty() {
+            let mut runs = rest.chunk_by(|a, b| a == b);
+            let short: usize = runs.by_ref().take_while(|run| run.len() < LONG_RUN).map(<[u8]>::len).sum();
+            if rest.len() < self.0.len() {
+                f.write_str("+")?;
+            }
+            if short > 0 {
+                write_quoted(f, &rest[..short])?;
+                rest = &rest[short..];
+                continue;
+            }
+            let run = rest.iter().take_while(|b| **b == rest[0]).count();
+            write_quoted(f, &rest[..1])?;
+            write!(f, "*{run}")?;
+            rest = &rest[run..];
+        }
+        Ok(())
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Node {
     pub gid: u32,
     /// Both atime and mtime; back-dated so that an update shows.
     pub time: Time,
+    /// Whether whole pages of zeros in a regular file's data are holes.
+    pub sparse: bool,
     /// Extended attributes. A name that starts with `@` is private: `@opaque` stands for
     /// `trusted.overlay.opaque`, or `user.overlay.opaque` with `userxattr`.
     pub xattrs: Vec<(Bytes, Bytes)>,
@@ -70,6 +72,15 @@ pub struct Node {
 
 /// The time stamp of layer entries that name no other: 2001-09-09 01:46:40 UTC.
 pub const LAYER_TIME: Time = Time { sec: 1_000_000_000, nsec: 0 };
+
+/// The size of a hole, and of what is stored between two: a page of every filesystem that layers are put on.
+const SPARSE_PAGE: usize = 4096;
+
+/// The pages of sparse data that have storage: those that hold more than zeros.
+pub fn stored_pages(data: &[u8]) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    let pages = data.chunks(SPARSE_PAGE).enumerate().filter(|(_, page)| page.iter().any(|byte| *byte != 0));
+    pages.map(|(at, page)| at * SPARSE_PAGE..at * SPARSE_PAGE + page.len())
+}
 
 /// Type of a layer's node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +130,7 @@ impl Node {
             NodeKind::Char(Device::WHITEOUT) => 0,
             _ => 0o644,
         };
-        Node { kind, mode, uid: 0, gid: 0, time: LAYER_TIME, xattrs: Vec::new() }
+        Node { kind, mode, uid: 0, gid: 0, time: LAYER_TIME, sparse: false, xattrs: Vec::new() }
     }
 
     /// Whether this is a whiteout (WHT-01).

@@ -13,7 +13,7 @@ use super::error::{Doing, ExecError, errno};
 use super::observe::{Detail, Looker, c_path, digest_of, private_prefix};
 use super::sys;
 use crate::bytes::Bytes;
-use crate::case::{Layer, Node, NodeKind};
+use crate::case::{Layer, Node, NodeKind, stored_pages};
 use crate::errno::Errno;
 use crate::step::Device;
 use crate::trace::{FNV_START, Privilege, TreeSeen};
@@ -124,10 +124,9 @@ impl Maker<'_> {
             NodeKind::File(data) => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 let fd = openat(dir, &*c_name, flags, mode).map_err(errno)?;
-                let mut rest = data.as_slice();
-                while !rest.is_empty() {
-                    let n = rustix::io::write(&fd, rest).map_err(errno)?;
-                    rest = &rest[n..];
+                match node.sparse {
+                    true => write_sparse(&fd, data.as_slice())?,
+                    false => write_at(&fd, data.as_slice(), 0)?,
                 }
             }
             NodeKind::Symlink(to) => symlinkat(&*c_path(to.as_slice())?, dir, &*c_name).map_err(errno)?,
@@ -176,6 +175,24 @@ impl Maker<'_> {
         let times = Timestamps { last_access: time, last_modification: time };
         utimensat(dir, &*c_path(name)?, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(errno)
     }
+}
+
+fn write_at(fd: &OwnedFd, mut rest: &[u8], mut at: u64) -> Result<(), Errno> {
+    while !rest.is_empty() {
+        let n = rustix::io::pwrite(fd, rest, at).map_err(errno)?;
+        rest = &rest[n..];
+        at += n as u64;
+    }
+    Ok(())
+}
+
+/// Writes data, but for the pages that [`stored_pages`] leaves out.
+fn write_sparse(fd: &OwnedFd, data: &[u8]) -> Result<(), Errno> {
+    rustix::fs::ftruncate(fd, data.len() as u64).map_err(errno)?;
+    for page in stored_pages(data) {
+        write_at(fd, &data[page.clone()], page.start as u64)?;
+    }
+    Ok(())
 }
 
 fn mknod(dir: BorrowedFd<'_>, name: &std::ffi::CStr, kind: u32, node: &Node, dev: (u32, u32)) -> Result<(), Errno> {

@@ -412,11 +412,24 @@ fn file(dice: &mut Dice<'_>) -> Node {
         6 => Bytes(vec![b'F'; 5000]),
         n => Bytes::from(["data", "lower", "x", "two\nlines\n"][n % 4]),
     };
-    let mut node = Node::new(NodeKind::File(data));
+    let mut node = if dice.percent(4) { sparse(dice) } else { Node::new(NodeKind::File(data)) };
     if dice.percent(25) {
         node.mode = *dice.one(&[0o600, 0o4755, 0o2755, 0, 0o444, 0o777]);
     }
     node
+}
+
+/// A file of up to six pages, some of them holes.
+fn sparse(dice: &mut Dice<'_>) -> Node {
+    let mut data = Vec::new();
+    for _ in 0..dice.between(1, 5) {
+        let byte = *dice.one(&[0, 0, b'S']);
+        data.resize(data.len() + 4096, byte);
+    }
+    // The last page is not always whole.
+    let end = *dice.one(&[0, 1, 904]);
+    data.resize(data.len() + end, *dice.one(&[0, b'E']));
+    Node { sparse: true, ..Node::new(NodeKind::File(Bytes(data))) }
 }
 
 fn device(dice: &mut Dice<'_>) -> Node {

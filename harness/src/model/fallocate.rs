@@ -56,6 +56,9 @@ impl Model {
             && !self.disk.traits.punching_dates_holes
             && looked >= range.1
             && !self.disk.has_storage(ino, range);
+        // Up to where it knows of one hole, the end or beyond it, depends on what is cached.
+        let end = (self.disk.size(ino) as usize).next_multiple_of(PAGE);
+        self.undecided |= nothing && range.0 < end && end < range.1;
         if supported && (overlay || !nothing) || overlay && self.rules.holds(Clause::FalRefused) {
             self.remove_privs(file.dentry, supported);
         }

@@ -9,7 +9,7 @@ use super::disk::{Body, Disk, Ino, Owner, XattrValue};
 use super::options::Uuid;
 use super::overlay::{Cache, Node, Pipe};
 use super::value::Stamp;
-use crate::case::{Layer, NodeKind};
+use crate::case::{Layer, NodeKind, stored_pages};
 use crate::errno::Errno;
 use crate::step::Device;
 use crate::trace::Kind;
@@ -59,9 +59,11 @@ impl Model {
                 }
                 ino
             };
-            if let Body::File(data) = &disk[ino].body {
-                let len = data.len();
-                disk.store(ino, 0, len);
+            if let NodeKind::File(data) = &node.kind {
+                match node.sparse {
+                    true => stored_pages(data.as_slice()).for_each(|page| disk.store(ino, page.start, page.end)),
+                    false => disk.store(ino, 0, data.len()),
+                }
             }
             let inode = disk.raw(ino);
             inode.mode = if inode.body.kind() == Kind::Symlink { 0o777 } else { node.mode };

@@ -1,6 +1,6 @@
 //! A survey of the world: every visible path and what is open, without any effect of looking.
 
-use super::disk::{Ino, XattrValue};
+use super::disk::{Ino, PAGE, XattrValue};
 use super::overlay::{DentryId, NodeId};
 use super::{Model, View};
 use crate::bytes::Bytes;
@@ -32,6 +32,8 @@ pub struct Facts {
     pub metacopy: bool,
     /// The size of its data.
     pub size: u64,
+    /// Whether there are holes in its data.
+    pub holes: bool,
     /// Whether it is a file of which the overlay inode has another size: another one of its upper inode changed it.
     pub missized: bool,
     /// Whether its name was removed.
@@ -108,6 +110,8 @@ impl Model {
             hides_xattrs: real.xattrs.keys().any(|n| n.0.starts_with(b"@")),
             metacopy: node.is_metacopy(),
             size,
+            holes: (size as usize).div_ceil(PAGE)
+                > self.disk[node.data()].pages.iter().filter(|stored| **stored).count(),
             missized: node.kind == Kind::File && node.size != size,
             removed: !dentry.hashed,
             stale: node.kind != Kind::Dir && (node.mode, node.owner) != (real.mode, (real.uid, real.gid)),

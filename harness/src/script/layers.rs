@@ -59,6 +59,13 @@ fn create(out: &mut String, layer: &str, at: &str, node: &Node) {
     match &node.kind {
         NodeKind::Dir => line(format_args!("mkdir {at}")),
         NodeKind::File(data) if data.is_empty() => line(format_args!("> {at}")),
+        NodeKind::File(data) if node.sparse => {
+            line(format_args!(
+                "printf {} | dd of={at} bs=4096 iflag=fullblock conv=sparse status=none",
+                printf(data.as_slice())
+            ));
+            line(format_args!("truncate -s {} {at}", data.len()));
+        }
         NodeKind::File(data) => line(format_args!("printf {} > {at}", printf(data.as_slice()))),
         NodeKind::Symlink(to) => line(format_args!("ln -s {} {at}", sh(to.as_slice()))),
         NodeKind::Fifo => line(format_args!("mkfifo {at}")),

@@ -134,6 +134,9 @@ fn simpler_nodes(node: &Node) -> Vec<Node> {
             *node = Node { xattrs, ..Node::new(NodeKind::File(Bytes::default())) };
         }),
     }
+    if node.sparse {
+        with(&|node| node.sparse = false);
+    }
     let default = Node::new(node.kind.clone());
     if node.mode != default.mode {
         with(&|node| node.mode = default.mode);

@@ -31,7 +31,7 @@ fn node(node: &Node) -> u64 {
         NodeKind::Char(_) | NodeKind::Block(_) => 50,
     };
     let default = Node::new(node.kind.clone());
-    let odd = [node.mode != default.mode, node.uid != 0, node.gid != 0, node.time != LAYER_TIME];
+    let odd = [node.sparse, node.mode != default.mode, node.uid != 0, node.gid != 0, node.time != LAYER_TIME];
     kind + 10 * odd.iter().filter(|odd| **odd).count() as u64 + 100 * node.xattrs.len() as u64
 }
 

@@ -106,6 +106,8 @@ fn data() -> impl Strategy<Value = Bytes> {
     prop_oneof![
         vec(any::<u8>(), 0..40).prop_map(Bytes),
         (any::<u8>(), 0usize..6000).prop_map(|(b, n)| Bytes(vec![b; n])),
+        vec((select(vec![b'a', 0, 0xfe]), 0usize..40), 0..6)
+            .prop_map(|runs| Bytes(runs.into_iter().flat_map(|(b, n)| vec![b; n]).collect())),
         name(),
     ]
 }
@@ -154,8 +156,10 @@ fn node() -> impl Strategy<Value = Node> {
     ];
     let xattrs = vec((xattr_name(), xattr_value()), 0..3);
     let owner = (prop_oneof![Just(0), any::<u32>()], prop_oneof![Just(0), any::<u32>()]);
-    (kind, option::of(mode()), owner, option::of(time()), xattrs).prop_map(|(kind, mode, (uid, gid), time, xattrs)| {
+    let rest = (option::of(mode()), owner, option::of(time()), any::<bool>());
+    (kind, rest, xattrs).prop_map(|(kind, (mode, (uid, gid), time, sparse), xattrs)| {
         let mut node = Node::new(kind);
+        node.sparse = sparse && matches!(node.kind, NodeKind::File(_));
         if !matches!(node.kind, NodeKind::Symlink(_)) {
             node.mode = mode.unwrap_or(node.mode);
         }

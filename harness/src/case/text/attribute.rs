@@ -25,6 +25,9 @@ pub(super) enum Place {
     Expect,
 }
 
+/// The word for a file of which whole pages of zeros are holes.
+pub(super) const SPARSE: &str = "sparse";
+
 impl Place {
     /// The attributes written `WORD=VALUE`.
     fn named(self) -> &'static [&'static str] {
@@ -40,6 +43,7 @@ impl Place {
 pub(super) struct Attributes {
     pub mode: Option<u16>,
     pub data: Option<Bytes>,
+    pub sparse: bool,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub nlink: Option<u32>,
@@ -75,6 +79,12 @@ impl Attributes {
                 Kind::Bare(word) if !has_value && *word == "opaque" && kind == "dir" => {
                     line.skip();
                     all.push_xattr(OPAQUE.into(), Some(OPAQUE_VALUE.into()), line, at)?;
+                }
+                Kind::Bare(word) if !has_value && *word == SPARSE && kind == "file" && place == Place::Layer => {
+                    line.skip();
+                    if std::mem::replace(&mut all.sparse, true) {
+                        return Err(line.error(at, format!("`{SPARSE}` is written twice")));
+                    }
                 }
                 Kind::Bare(word) if !has_value && word.starts_with(|c: char| c.is_ascii_digit()) => {
                     let mode = mode(line)?;
@@ -146,13 +156,16 @@ fn unknown(line: &Line<'_>, at: usize, word: &str, has_value: bool, place: Place
     if word == "opaque" {
         return line.error(at, format!("only a dir is `opaque`, a {kind} may have `@opaque=\"y\"`"));
     }
+    if word == SPARSE {
+        return line.error(at, format!("only a file in a layer is `{SPARSE}`"));
+    }
     if has_value && Place::Layer.named().contains(&word) {
         return line.error(at, format!("`{word}=` belongs to a layer; an expected tree has `mtime=`"));
     }
     if has_value && Place::Expect.named().contains(&word) {
         return line.error(at, format!("`{word}=` belongs to an expected tree"));
     }
-    let known = place.named().iter().copied().chain(["opaque"]);
+    let known = place.named().iter().copied().chain(["opaque", SPARSE]);
     let hint = did_you_mean(word, known);
     let word = if has_value { format!("{word}=") } else { word.to_owned() };
     let message = format!(

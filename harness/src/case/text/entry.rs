@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use super::ParseError;
-use super::attribute::{Attributes, Place, print_xattrs};
+use super::attribute::{Attributes, Place, SPARSE, print_xattrs};
 use super::field::{device, print_mode, word_without_nul};
 use super::hint::did_you_mean;
 use super::lex::Line;
@@ -67,6 +67,7 @@ pub(super) fn parse_entry(line: &mut Line<'_>, also: &[&str]) -> Result<(Entry, 
     if let (NodeKind::File(data), Some(given)) = (&mut node.kind, given.data) {
         *data = given;
     }
+    node.sparse = given.sparse;
     node.mode = given.mode.unwrap_or(node.mode);
     node.uid = given.uid.unwrap_or(node.uid);
     node.gid = given.gid.unwrap_or(node.gid);
@@ -220,6 +221,9 @@ impl fmt::Display for Entry {
         match &node.kind {
             NodeKind::File(data) if !data.is_empty() => write!(f, " {}", data.quoted())?,
             _ => {}
+        }
+        if node.sparse && matches!(node.kind, NodeKind::File(_)) {
+            write!(f, " {SPARSE}")?;
         }
         if node.uid != 0 {
             write!(f, " uid={}", node.uid)?;

@@ -103,8 +103,22 @@ impl<'a> Line<'a> {
         Ok(line)
     }
 
-    /// The quoted word that starts at `start`, with its repetition, and the byte after it.
+    /// The quoted word that starts at `start`, its parts joined by `+`, and the byte after it.
     fn lex_quoted(&self, start: usize) -> Result<(Kind<'a>, usize), ParseError> {
+        let (mut data, mut at) = self.lex_part(start)?;
+        while self.text.as_bytes()[at..].starts_with(b"+\"") {
+            let (part, end) = self.lex_part(at + 1)?;
+            data.extend(part);
+            at = end;
+            if data.len() > MAX_DATA {
+                return Err(self.error(start, format!("more than {MAX_DATA} bytes")));
+            }
+        }
+        Ok((Kind::Quoted(data), at))
+    }
+
+    /// What is quoted from `start` on, with its repetition, and the byte after it.
+    fn lex_part(&self, start: usize) -> Result<(Vec<u8>, usize), ParseError> {
         let bytes = self.text.as_bytes();
         let mut data = Vec::new();
         let mut at = start + 1;
@@ -139,7 +153,7 @@ impl<'a> Line<'a> {
         } else if data.len() > MAX_DATA {
             return Err(self.error(start, format!("more than {MAX_DATA} bytes")));
         }
-        Ok((Kind::Quoted(data), at))
+        Ok((data, at))
     }
 
     /// An error at this byte of the line.

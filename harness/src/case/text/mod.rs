@@ -59,7 +59,7 @@
 //!
 //! Names, paths and data are bytes. A word of letters, digits and `. _ - / + @ , ~` stands for itself;
 //! everything else is written in quotes, with `\"`, `\\`, `\n`, `\t` and `\xNN`. `"x"*5000` is a word
-//! repeated. One word has at most [`MAX_DATA`] bytes, all words of a case [`MAX_TOTAL`]. Only data may
+//! repeated, and `"x"*5000+"y"` one of two parts. One word has at most [`MAX_DATA`] bytes, all words of a case [`MAX_TOTAL`]. Only data may
 //! hold a NUL byte.
 //!
 //! # Layers
@@ -71,6 +71,7 @@
 //! |---|---|
 //! | a mode in octal with a leading 0 | 0755 for a dir, 0777 for a symlink, 0 for a whiteout, else 0644 |
 //! | data of a file, in quotes | empty |
+//! | `sparse`: whole pages of zeros in its data are holes | they are stored |
 //! | `uid=N`, `gid=N` | 0 |
 //! | `time=SECONDS`, with a fraction that counts forward from them | [`crate::case::LAYER_TIME`] |
 //! | `NAME=VALUE`, an xattr | none |

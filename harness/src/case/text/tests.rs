@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{ParseError, arbitrary, parse, print_layer};
+use super::{MAX_DATA, ParseError, arbitrary, parse, print_layer};
 use crate::bytes::Bytes;
 use crate::case::{Case, Entry, ExpectedKind, Layer, Node, NodeKind};
 use crate::step::{Device, Expected, Op, OpenFlags, Step};
@@ -306,6 +306,19 @@ fn files_that_are_not_text() {
 #[test]
 fn every_operation_has_its_row() {
     assert_eq!(super::op::WORDS, Op::ALL);
+}
+
+#[test]
+fn runs_are_parts_of_a_word() -> Result<(), ParseError> {
+    let data = [&[0; 8192][..], b"xy", &[b'S'; 17], b"S\"", &[b'"'; 16]].concat();
+    let entry = Entry { path: "f".into(), node: Node { sparse: true, ..Node::new(NodeKind::File(data.into())) } };
+    let shown = entry.to_string();
+    assert_eq!(shown, format!("file f \"\\x00\"*8192+\"xy\"+\"S\"*18+\"\\\"\"*17 sparse"));
+    let case: Case = format!("lower\n  {shown}\nsteps\n").parse()?;
+    assert_eq!(case.lowers[0].entries, [entry]);
+    let error = format!("lower\n  file f \"x\"*{MAX_DATA}+\"y\"\nsteps\n").parse::<Case>().expect_err("too long");
+    assert_eq!((error.line, error.column), (2, 10));
+    Ok(())
 }
 
 #[test]

@@ -165,7 +165,7 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
             Some((Deviation::EntryOrder, Verdict::Outcome))
         }
         Op::Lseek { slot, whence: Whence::Data | Whence::Hole, .. }
-            if model.facts_of_slot(*slot)?.size > PAGE as u64 =>
+            if model.facts_of_slot(*slot).is_some_and(|facts| facts.size > PAGE as u64 || facts.holes) =>
         {
             Some((Deviation::Holes, Verdict::Stop))
         }

@@ -113,5 +113,7 @@ fn node(top: &Seen, data: Option<&Content>) -> Option<Node> {
         };
         Some((name, value.clone()))
     });
-    Some(Node { kind, mode: s.mode, uid: s.uid, gid: s.gid, time: s.mtime, xattrs: xattrs.collect() })
+    // Where the holes were, what the layers hold does not tell; nor is it compared (CUP-15).
+    let xattrs = xattrs.collect();
+    Some(Node { kind, mode: s.mode, uid: s.uid, gid: s.gid, time: s.mtime, sparse: false, xattrs })
 }
