@@ -1,7 +1,8 @@
 //! What a checked step costs, and where the rest goes.
 //!
 //! One fixed mix of cases on the kernel's overlay (30 steps, at least 60 % mutating, about 30
-//! entries), one worker on tmpfs: bare, with footprints, with everything. Figures are medians of
+//! entries), one worker: bare, with footprints, with everything; on each filesystem that can be made
+//! here. Figures are medians of
 //! rounds that take turns within one run, so ratios between them can be trusted where the absolute
 //! figures depend on the machine.
 
@@ -13,10 +14,34 @@ use ovlcheck::exec::{ExecError, Executor, ObservePolicy, TargetSpec, WorkerConfi
 use ovlcheck::generate::{Profile, draw, seed_for};
 use ovlcheck::model::{Context, Model};
 use ovlcheck::step::Op;
-use ovlcheck::trace::{Privilege, Trace};
+use ovlcheck::trace::{Filesystem, Privilege, Trace};
 
 const CASES: u64 = 400;
 const ROUNDS: usize = 7;
+
+/// What is timed, in the order in which it is told.
+const ROWS: [&str; 8] = [
+    "draw the case (model included)",
+    "run it bare: calls, mounts, layers, transport",
+    "  more for two-sided footprints",
+    "  more for whole trees (every 10 steps, at the end)",
+    "model alone",
+    "judge: model, looks and comparison",
+    "  of that the layer resolver",
+    "all together, one worker, judged while it runs on",
+];
+const BARE: usize = 1;
+const ALL: usize = 7;
+
+/// The fixed mix.
+struct Mix {
+    privilege: Privilege,
+    profile: Profile,
+    seeds: Vec<[u8; 32]>,
+    cases: Vec<Case>,
+    /// The same calls without the looks that the generator put in.
+    bare: Vec<Case>,
+}
 
 fn main() -> Result<(), ExecError> {
     ovlcheck::exec::worker_entry();
@@ -24,77 +49,88 @@ fn main() -> Result<(), ExecError> {
     let profile = Profile { steps: 30..=30, entries: 25..=35, ..Profile::new(privilege) };
     let seeds: Vec<[u8; 32]> = (0..CASES).map(|i| seed_for(1, i)).collect();
     let cases: Vec<Case> = seeds.iter().map(|s| draw::<Model>(&profile, s)).collect();
-    // The same calls without the looks that the generator put in.
     let bare: Vec<Case> = cases.iter().cloned().map(without_observe).collect();
     let steps: usize = cases.iter().map(|c| c.steps.len()).sum();
     let mutating = cases.iter().flat_map(|c| &c.steps).filter(|s| s.op.is_mutating()).count();
+    let mutating = 100.0 * mutating as f64 / steps as f64;
     println!(
-        "{CASES} cases, {steps} steps, {:.0} % mutating, {privilege:?}, tmpfs; median of {ROUNDS} rounds",
-        100.0 * mutating as f64 / steps as f64
+        "{CASES} cases, {steps} steps, {mutating:.0} % mutating, {privilege:?}; medians of {ROUNDS} rounds, in µs a step"
     );
+    let mix = Mix { privilege, profile, seeds, cases, bare };
 
-    let mut executors = Vec::new();
-    for observe in [
-        ObservePolicy { footprints: false, last: false },
-        ObservePolicy { footprints: true, last: false },
-        ObservePolicy { footprints: true, last: true },
-    ] {
-        executors.push(Executor::start(WorkerConfig { observe, ..WorkerConfig::new(privilege, TargetSpec::Kernel) })?);
+    let mut columns = Vec::new();
+    for filesystem in [Filesystem::Tmpfs, Filesystem::Ext4, Filesystem::Xfs, Filesystem::Btrfs] {
+        match mix.measure(filesystem) {
+            Ok(times) => columns.push((filesystem.name(), times)),
+            Err(e) if filesystem == Filesystem::Tmpfs => return Err(e),
+            Err(e) => println!("no figures for {}: {e}", filesystem.name()),
+        }
     }
-    let mut times: [Vec<Duration>; 8] = Default::default();
-    for _ in 0..ROUNDS {
-        times[0].push(timed(|| seeds.iter().for_each(|s| drop(draw::<Model>(&profile, s)))));
-        let (took, _) = execute(&mut executors[0], &bare)?;
-        times[1].push(took);
-        let (took, _) = execute(&mut executors[1], &bare)?;
-        times[2].push(took);
-        let (took, traces) = execute(&mut executors[2], &cases)?;
-        times[3].push(took);
-        times[4].push(timed(|| {
-            for case in &cases {
-                let mut model = Model::new(case, Context::assumed(privilege), None);
-                for step in &case.steps {
-                    model.rules.begin_step();
-                    let _ = model.apply(&step.op);
-                }
-            }
-        }));
-        times[5].push(timed(|| {
-            for (case, trace) in cases.iter().zip(&traces) {
-                assert!(judge(case, trace, None).divergence.is_none(), "the model disagrees: run `ovlcheck run`");
-            }
-        }));
-        times[7].push(timed(|| {
-            for (case, trace) in cases.iter().zip(&traces) {
-                drop(resolve_layers(case, trace));
-            }
-        }));
-        times[6].push(pipelined(&mut executors[2], &cases)?);
+    let names: String = columns.iter().map(|(name, _)| format!("{name:>9}")).collect();
+    println!("{:<52}{names}", "");
+    for (at, row) in ROWS.iter().enumerate() {
+        let told = |times: &[Duration; 8]| format!("{:>9.2}", times[at].as_secs_f64() * 1e6 / steps as f64);
+        println!("{row:<52}{}", columns.iter().map(|(_, times)| told(times)).collect::<String>());
     }
-    let median = |at: usize| {
-        let mut t = times[at].clone();
-        t.sort_unstable();
-        t[t.len() / 2]
-    };
-    let per_step = |t: Duration| t.as_secs_f64() * 1e6 / steps as f64;
-    let row = |name: &str, t: Duration| println!("{name:<52} {:>8.2} µs a step", per_step(t));
-    row("draw the case (model included)", median(0));
-    row("run it bare: calls, mounts, layers, transport", median(1));
-    row("  more for two-sided footprints", median(2).saturating_sub(median(1)));
-    row("  more for whole trees (every 10 steps, at the end)", median(3).saturating_sub(median(2)));
-    row("model alone", median(4));
-    row("judge: model, looks and comparison", median(5));
-    row("  of that the layer resolver", median(7));
-    let all = median(6);
-    row("all together, one worker, judged while it runs on", all);
-    let rate = |n: usize, t: Duration| n as f64 / t.as_secs_f64();
-    println!(
-        "{:.0} checked steps/s, {:.0} cases/s; {:.2} times the bare run",
-        rate(steps, all),
-        rate(cases.len(), all),
-        all.as_secs_f64() / median(1).as_secs_f64()
-    );
+    for (name, times) in &columns {
+        let (all, bare) = (times[ALL].as_secs_f64(), times[BARE].as_secs_f64());
+        let (steps, cases) = (steps as f64 / all, mix.cases.len() as f64 / all);
+        println!("{name}: {steps:.0} checked steps/s, {cases:.0} cases/s; {:.2} times the bare run", all / bare);
+    }
     Ok(())
+}
+
+impl Mix {
+    /// The median of each row, with the layers on this filesystem.
+    fn measure(&self, filesystem: Filesystem) -> Result<[Duration; 8], ExecError> {
+        let mut executors = Vec::new();
+        for observe in [
+            ObservePolicy { footprints: false, last: false },
+            ObservePolicy { footprints: true, last: false },
+            ObservePolicy { footprints: true, last: true },
+        ] {
+            let config = WorkerConfig::new(self.privilege, TargetSpec::Kernel);
+            executors.push(Executor::start(WorkerConfig { observe, filesystem, ..config })?);
+        }
+        let mut times: [Vec<Duration>; 8] = Default::default();
+        for _ in 0..ROUNDS {
+            let draw = |seed| drop(draw::<Model>(&self.profile, seed));
+            let (bare, _) = execute(&mut executors[0], &self.bare)?;
+            let (footprints, _) = execute(&mut executors[1], &self.bare)?;
+            let (trees, traces) = execute(&mut executors[2], &self.cases)?;
+            let took = [
+                timed(|| self.seeds.iter().for_each(draw)),
+                bare,
+                footprints,
+                trees,
+                timed(|| self.cases.iter().for_each(|case| act(case, self.privilege))),
+                timed(|| self.cases.iter().zip(&traces).for_each(|(case, trace)| agrees(case, trace))),
+                timed(|| self.cases.iter().zip(&traces).for_each(|(case, trace)| drop(resolve_layers(case, trace)))),
+                pipelined(&mut executors[2], &self.cases)?,
+            ];
+            times.iter_mut().zip(took).for_each(|(times, took)| times.push(took));
+        }
+        let mut medians = times.map(|mut times| {
+            times.sort_unstable();
+            times[times.len() / 2]
+        });
+        // What the looks cost is what they add.
+        medians[3] = medians[3].saturating_sub(medians[2]);
+        medians[2] = medians[2].saturating_sub(medians[BARE]);
+        Ok(medians)
+    }
+}
+
+fn act(case: &Case, privilege: Privilege) {
+    let mut model = Model::new(case, Context::assumed(privilege), None);
+    for step in &case.steps {
+        model.rules.begin_step();
+        let _ = model.apply(&step.op);
+    }
+}
+
+fn agrees(case: &Case, trace: &Trace) {
+    assert!(judge(case, trace, None).divergence.is_none(), "the model disagrees: run `ovlcheck run`");
 }
 
 fn without_observe(mut case: Case) -> Case {
@@ -124,7 +160,7 @@ fn pipelined(executor: &mut Executor, cases: &[Case]) -> Result<Duration, ExecEr
             next += 1;
         }
         let trace = executor.receive()?;
-        assert!(judge(case, &trace, None).divergence.is_none(), "the model disagrees: run `ovlcheck run`");
+        agrees(case, &trace);
     }
     Ok(begun.elapsed())
 }
