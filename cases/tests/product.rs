@@ -126,8 +126,16 @@ fn an_unknown_library() -> Result<()> {
 /// How many trials share the scripts.
 const SCRIPT_PARTS: usize = 4;
 
-/// Of so many case files one becomes a script.
+/// The variable that makes every case file a script if it is `all`.
+const SCRIPTS: &str = "OVLCHECK_SCRIPTS";
+
+/// Of so many case files one becomes a script otherwise.
 const SAMPLE: usize = 9;
+
+/// Of so many case files one becomes a script: it takes a while.
+fn sample() -> usize {
+    if std::env::var_os(SCRIPTS).is_some_and(|scripts| scripts == "all") { 1 } else { SAMPLE }
+}
 
 fn ovlcheck(arguments: &[&str]) -> Result<Ended> {
     Program::start(&binary(env!("CARGO_BIN_EXE_ovlcheck-suite")), arguments)?.end()
@@ -193,7 +201,7 @@ fn scripts_agree(part: usize) -> Result<Completion> {
     }
     let mut executor = Executor::start(WorkerConfig::new(own(), TargetSpec::Kernel))?;
     let mut ran = 0;
-    for file in files()?.into_iter().step_by(SAMPLE).skip(part).step_by(SCRIPT_PARTS) {
+    for file in files()?.into_iter().step_by(sample()).skip(part).step_by(SCRIPT_PARTS) {
         let case = file.read()?;
         let trace = match run_case(&mut executor, &case) {
             Err(ExecError::Unsupported { .. }) => continue,
@@ -216,7 +224,7 @@ fn scripts_see_faults(part: usize) -> Result<Completion> {
     let mut executor = Executor::start(WorkerConfig::new(own(), TargetSpec::Kernel))?;
     let mut ran = 0;
     let named = files()?.into_iter().filter_map(|f| Some((f.clause()?, f)));
-    for (clause, file) in named.step_by(2 * SAMPLE).skip(part).step_by(SCRIPT_PARTS) {
+    for (clause, file) in named.step_by(2 * sample()).skip(part).step_by(SCRIPT_PARTS) {
         let case = file.read()?;
         let trace = match run_case(&mut executor, &case) {
             Err(ExecError::Unsupported { .. }) => continue,

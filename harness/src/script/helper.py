@@ -1,4 +1,4 @@
-import ctypes, errno, os, stat as S, struct, subprocess, sys, time
+import ctypes, errno, os, re, stat as S, struct, subprocess, sys, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 CWD, AT_SYMLINK_NOFOLLOW, AT_REMOVEDIR, AT_EMPTY_PATH = -100, 0x100, 0x200, 0x1000
@@ -51,16 +51,21 @@ def call(name, *args):
 def error(e):
     return errno.errorcode.get(e.errno, "E%d" % e.errno).replace("EDEADLOCK", "EDEADLK").replace("ENOTSUP", "EOPNOTSUPP")
 
+REPEATED = re.compile(rb"(.)\1{16,}", re.S)
+
 def quoted(data):
-    if len(data) > 16 and data == data[:1] * len(data):
-        return quoted(data[:1]) + "*%d" % len(data)
     known = {34: '\\"', 92: "\\\\", 10: "\\n", 9: "\\t"}
-    return '"%s"' % "".join(known.get(b) or (chr(b) if 32 <= b < 127 else "\\x%02x" % b) for b in data)
+    part = lambda data: '"%s"' % "".join(known.get(b) or (chr(b) if 32 <= b < 127 else "\\x%02x" % b) for b in data)
+    parts, at = [], 0
+    for run in REPEATED.finditer(data):
+        parts += [part(data[at:run.start()])] * (at < run.start())
+        parts.append(part(run[1]) + "*%d" % len(run[0]))
+        at = run.end()
+    return "+".join(parts + [part(data[at:])] * (at < len(data) or not data))
 
 def word(name):
     plain = name and all(chr(b).isalnum() and b < 128 or b in b"._-/+@,~" for b in name)
-    long = len(name) > 16 and name == name[:1] * len(name)
-    return name.decode() if plain and name[:1] != b"@" and not long else quoted(name)
+    return name.decode() if plain and name[:1] != b"@" and not REPEATED.search(name) else quoted(name)
 
 def xattr_word(name):
     return "@" + word(name[1:]) if name[:1] == b"@" else word(name)

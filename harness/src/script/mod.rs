@@ -108,6 +108,8 @@ pub fn silent_about(divergence: &Divergence) -> Option<&'static str> {
             Some("scripts compare no entries of getdents64, whose order is the kernel's to choose")
         }
         "atime" | "ctime" => Some("scripts compare no times but mtime"),
+        "blocks" => Some("scripts do not compare how many blocks a file takes"),
+        "d_off" => Some("scripts do not compare the positions of entries"),
         r#"xattr "@origin""# | r#"xattr "@uuid""# | r#"xattr "@upper""#
             if divergence.expected != "none" && divergence.seen != "none" =>
         {
