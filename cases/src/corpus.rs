@@ -65,6 +65,11 @@ pub fn run_case(executor: &mut Executor, case: &Case) -> Result<Trace, ExecError
 }
 
 impl CaseFile {
+    /// What it is about: the first part of its name.
+    pub fn area(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+
     /// The clause it is named after, if it is.
     pub fn clause(&self) -> Option<Clause> {
         self.name.rsplit('/').next()?.parse().ok()
