@@ -160,6 +160,8 @@ clauses! {
     MntIncompat = "MNT-36.refuse", Linux, "A work directory with anything in incompat cannot be mounted: EINVAL.", "readdir.c ovl_workdir_cleanup_recurse";
     MntMetacopyRedirect = "MNT-27.conflict", Linux, "metacopy=on with a redirect_dir that is not on is EINVAL.", "params.c ovl_fs_params_verify";
     MntMetacopyImplies = "MNT-27.implies", Linux, "metacopy=on alone switches redirect_dir on.", "params.c ovl_fs_params_verify";
+    MntExportIndex = "MNT-28.conflict", Linux, "nfs_export=on with index=off is EINVAL.", "params.c ovl_fs_params_verify";
+    MntExportMetacopy = "MNT-29.conflict", Linux, "nfs_export=on with metacopy=on is EINVAL.", "params.c ovl_fs_params_verify";
     MntUserxattr = "MNT-30.conflict", Linux, "userxattr with a redirect_dir other than nofollow, or with metacopy=on, is EINVAL.", "params.c ovl_fs_params_verify";
 
     // Lookup and merge.

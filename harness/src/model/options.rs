@@ -57,13 +57,18 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("xino", &["on", "off", "auto"]),
     ("uuid", &["on", "off", "null", "auto"]),
     ("volatile", &[]),
+    ("nfs_export", &["on", "off"]),
     ("default_permissions", &[]),
     ("strictatime", &[]),
 ];
 
 impl Options {
-    /// The first option that the model knows nothing of.
+    /// The first option that the model knows nothing of. Of `nfs_export=on` it knows what it cannot be together with.
     pub fn unknown(asked: &[String]) -> Option<&str> {
+        let refused = last(asked, "index") == Some("off") || last(asked, "metacopy") == Some("on");
+        if let Some(option) = asked.iter().find(|option| *option == "nfs_export=on" && !refused) {
+            return Some(option);
+        }
         asked.iter().map(String::as_str).find(|option| {
             let (name, value) = option.split_once('=').map_or((*option, None), |(n, v)| (n, Some(v)));
             !KNOWN.iter().any(|(known, values)| {
@@ -77,8 +82,7 @@ impl Options {
     /// # Errors
     /// The errno that the mount gives.
     pub fn effective(asked: &[String], context: &Context, rules: &mut Rules) -> Result<Options, Errno> {
-        let last =
-            |name: &str| asked.iter().rev().find_map(|o| o.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')));
+        let last = |name: &str| last(asked, name);
         // uuid= had two values until 6.6 gave it a meaning beyond file handles.
         if context.kernel < (6, 6) && matches!(last("uuid"), Some("null" | "auto")) {
             return Err(Errno::EINVAL);
@@ -107,6 +111,13 @@ impl Options {
         if options.metacopy && redirect.is_some_and(|r| r != Redirect::On) && rules.holds(Clause::MntMetacopyRedirect) {
             return Err(Errno::EINVAL);
         }
+        let exports = on("nfs_export") == Some(true);
+        if exports && on("index") == Some(false) && rules.holds(Clause::MntExportIndex) {
+            return Err(Errno::EINVAL);
+        }
+        if exports && options.metacopy && rules.holds(Clause::MntExportMetacopy) {
+            return Err(Errno::EINVAL);
+        }
         if context.privilege == Privilege::Rootless {
             let follows = redirect.is_some_and(|r| r != Redirect::NoFollow);
             if (follows || options.metacopy) && rules.holds(Clause::MntUserxattr) {
@@ -130,4 +141,9 @@ impl Options {
     pub fn forbids_offline_changes(&self) -> bool {
         self.index || self.metacopy || self.redirect == Redirect::On || self.xino
     }
+}
+
+/// The value of an option: the last one that was asked for.
+fn last<'a>(asked: &'a [String], name: &str) -> Option<&'a str> {
+    asked.iter().rev().find_map(|option| option.strip_prefix(name)?.strip_prefix('='))
 }
