@@ -827,7 +827,7 @@ fn package_has_what_it_needs() -> Result<Completion> {
     }
     ensure!(files.iter().all(|f| !f.starts_with("target") && !f.ends_with(".snap")), "{list}");
     let text = fs::read_to_string(&manifest)?;
-    for key in ["description", "license", "repository", "documentation", "readme", "keywords", "categories"] {
+    for key in ["description", "license", "documentation", "readme", "keywords", "categories"] {
         ensure!(text.lines().any(|l| l.starts_with(key)), "no {key}");
     }
     Ok(Completion::Completed)

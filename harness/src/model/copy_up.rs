@@ -216,7 +216,8 @@ impl Model {
         let len = self.disk.data(to).len();
         let stored = self.disk[from].pages.clone();
         if self.disk.traits.clones && len > 0 && stored.contains(&true) {
-            self.disk.raw(to).pages = stored;
+            let clone = self.disk.raw(to);
+            (clone.pages, clone.cloned) = (stored, true);
             return;
         }
         // In pieces, each from where the next data are, with all holes in them (CUP-15).

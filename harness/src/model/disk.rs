@@ -101,6 +101,8 @@ pub struct Inode {
     /// Which pages of a regular file have storage that was never written (fallocate), beyond its end too; they read
     /// as NUL bytes.
     pub unwritten: BTreeSet<usize>,
+    /// Whether a regular file shares storage with a clone.
+    pub cloned: bool,
     /// When each name of a directory came, in the disk's count of arrivals.
     pub arrivals: BTreeMap<Bytes, u64>,
     /// The clause that last changed it: the suspect when it is seen to differ.
@@ -208,6 +210,7 @@ impl Disk {
             xattrs: BTreeMap::new(),
             pages: Vec::new(),
             unwritten: BTreeSet::new(),
+            cloned: false,
             arrivals: BTreeMap::new(),
             by,
         });
@@ -546,6 +549,15 @@ impl Disk {
         self[ino].pages.contains(&true) || !self[ino].unwritten.is_empty()
     }
 
+    /// Whether what SEEK_DATA and SEEK_HOLE find in a file depends on what is cached of it.
+    pub fn finds_by_cache(&self, ino: Ino) -> bool {
+        let inode = &self[ino];
+        let stored = inode.pages.iter().filter(|stored| **stored).count();
+        let holes = stored < (self.size(ino) as usize).div_ceil(PAGE);
+        let reserved = self.traits.reserves_for_clones && inode.cloned && holes;
+        self.traits.seeks_by_cache && !inode.unwritten.is_empty() || reserved
+    }
+
     /// Whether a file has anything that SEEK_DATA finds. What was reserved and never written is nothing on tmpfs; elsewhere
     /// it is, once it has been read.
     pub fn has_data(&self, ino: Ino) -> bool {
@@ -615,6 +627,9 @@ impl Disk {
         }
         let (pages, reserved) = (self[source].pages.clone(), self[source].unwritten.clone());
         self.write(rules, target, to_at, &data);
+        for ino in [source, target] {
+            self.inodes[ino as usize].cloned = true;
+        }
         // Holes are cloned as well.
         for page in 0..cloned.div_ceil(block) {
             let stored = pages.get((from_at / block + page) as usize).copied().unwrap_or(false);

@@ -82,7 +82,7 @@ impl Model {
                 self.adrift = true;
                 return Ok(None);
             }
-            Whence::Data | Whence::Hole if self.disk.traits.seeks_by_cache && !self.disk[real].unwritten.is_empty() => {
+            Whence::Data | Whence::Hole if self.disk.finds_by_cache(real) => {
                 self.adrift = true;
                 return Ok(None);
             }

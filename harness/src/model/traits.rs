@@ -62,6 +62,9 @@ pub struct Traits {
     /// A clone of storage that was never written is such storage too (`btrfs_clone`), not a hole
     /// (`xfs_reflink_remap_extent`).
     pub clones_reserved: bool,
+    /// Writing a block of a clone, or cloning a file that ends inside one, reserves storage around it, which counts as
+    /// data once something has been read there (`xfs_seek_iomap_begin`: the COW fork).
+    pub reserves_for_clones: bool,
     /// Extending a file that ends inside a block gives that block storage (`btrfs_cont_expand`,
     /// `btrfs_truncate_block`; a write does so when it begins in a later block: `btrfs_write_check`).
     pub fills_last_block: bool,
@@ -121,6 +124,7 @@ impl Traits {
             symlink_limit: 4096,
             clones: false,
             clones_reserved: false,
+            reserves_for_clones: false,
             fills_last_block: false,
             fallocate: Fallocate { zeroes: false, shifts: false },
             punching_dates_holes: true,
@@ -177,6 +181,7 @@ impl Traits {
                 whiteout_by_target: true,
                 symlink_limit: 1024,
                 clones: true,
+                reserves_for_clones: true,
                 ..tmpfs
             },
             Filesystem::Btrfs => Traits {
