@@ -8,6 +8,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`bytes`], [`errno`] | paths and names as raw bytes; error numbers with their names |
+//! | [`acl`] | POSIX access control lists: in xattrs, in cases, what they grant |
 //! | `compression` | compressed files, undone by the program of their format |
 //! | [`step`], [`case`] | plain data: what is done, and to which layers |
 //! | [`trace`] | what was seen |
@@ -61,6 +62,7 @@
 //! }
 //! ```
 
+pub mod acl;
 pub mod bytes;
 pub mod campaign;
 pub mod case;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::forgive::Forgivable;
+use crate::acl::ValueText;
 use crate::bytes::Bytes;
 use crate::level::Level;
 use crate::model::disk::{Body, Disk, Ino, XattrValue};
@@ -191,7 +192,7 @@ impl Known {
     /// Compares xattrs; the merged side shows no private ones.
     pub(super) fn xattrs(&mut self, disk: &Disk, ino: Ino, seen: &[(Bytes, Bytes)], merged: bool) -> Result<(), Diff> {
         let describe = |value: &XattrValue| match value {
-            XattrValue::Known(value) => value.quoted().to_string(),
+            XattrValue::Known(value) => ValueText(value).to_string(),
             XattrValue::Handle(_) => "the file handle of its origin".to_owned(),
             XattrValue::Uuid(_) => "the uuid of this upper".to_owned(),
         };
@@ -220,19 +221,19 @@ impl Known {
                 _ => name,
             };
             if let Some((extra, value)) = rest.next_if(|(n, _)| n < name) {
-                return Err(Diff::new(format!("xattr {extra}"), "none", value.quoted().to_string()));
+                return Err(Diff::new(format!("xattr {extra}"), "none", ValueText(value).to_string()));
             }
             match rest.next_if(|(n, _)| n == name) {
                 None => return Err(Diff::new(format!("xattr {name}"), describe(value), "none")),
                 Some((_, seen)) => {
                     if !self.xattr_value(value, seen) {
-                        return Err(Diff::new(format!("xattr {name}"), describe(value), seen.quoted().to_string()));
+                        return Err(Diff::new(format!("xattr {name}"), describe(value), ValueText(seen).to_string()));
                     }
                 }
             }
         }
         match rest.next() {
-            Some((extra, value)) => Err(Diff::new(format!("xattr {extra}"), "none", value.quoted().to_string())),
+            Some((extra, value)) => Err(Diff::new(format!("xattr {extra}"), "none", ValueText(value).to_string())),
             None => Ok(()),
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::compare::IGNORED_XATTRS;
 use super::divergence::{Divergence, Oracle, Place};
+use crate::acl::ValueText;
 use crate::bytes::Bytes;
 use crate::case::{Case, ExpectedEntry, ExpectedKind, ExpectedTree};
 use crate::step::{Device, Expected};
@@ -210,7 +211,7 @@ fn check_entry(
         match (value, found) {
             (_, None) => return differs(&format!("xattr {name}"), "an xattr".to_owned(), "none".to_owned()),
             (Some(v), Some(f)) if v != f => {
-                return differs(&format!("xattr {name}"), v.quoted().to_string(), f.quoted().to_string());
+                return differs(&format!("xattr {name}"), ValueText(v).to_string(), ValueText(f).to_string());
             }
             _ => {}
         }
@@ -221,7 +222,7 @@ fn check_entry(
                 || IGNORED_XATTRS.iter().any(|i| i.as_bytes() == name.as_slice())
         };
         if let Some((name, value)) = node.xattrs.iter().flatten().find(|(n, _)| !known(n)) {
-            return differs(&format!("xattr {name}"), "none".to_owned(), value.quoted().to_string());
+            return differs(&format!("xattr {name}"), "none".to_owned(), ValueText(value).to_string());
         }
     }
     None

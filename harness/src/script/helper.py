@@ -70,6 +70,17 @@ def word(name):
 def xattr_word(name):
     return "@" + word(name[1:]) if name[:1] == b"@" else word(name)
 
+def xattr_value(value):
+    """The value of an xattr, an access control list in words."""
+    plain, named = {1: "u:", 4: "g:", 16: "m:", 32: "o:"}, {2: "u:%d", 8: "g:%d"}
+    entries = [struct.unpack_from("<HHI", value, at) for at in range(4, len(value) - 7, 8)]
+    fits = all(p < 8 and tag in (plain if number == 0xffffffff else named) for tag, p, number in entries)
+    if not entries or not fits or len(value) % 8 != 4 or value[:4] != b"\2\0\0\0":
+        return quoted(value)
+    return "acl:" + ",".join("%s:%s" % (
+        plain[tag] if tag in plain else named[tag] % number,
+        "".join(c if p & bit else "-" for c, bit in (("r", 4), ("w", 2), ("x", 1)))) for tag, p, number in entries)
+
 def private(name):
     return b"@" + name[len(world.prefix):] if name.startswith(world.prefix) else name
 
@@ -93,7 +104,7 @@ def node(st, xattrs=None, content="", listed=None):
     text += content
     for name, value in sorted(xattrs or []):
         secret = name == b"@uuid" or name in (b"@origin", b"@upper") and value
-        text += " %s=%s" % (xattr_word(name), "*" if secret else quoted(value))
+        text += " %s=%s" % (xattr_word(name), "*" if secret else xattr_value(value))
     return text
 
 def statx(at, path, flags):

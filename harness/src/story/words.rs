@@ -1,5 +1,6 @@
 //! The words that both tellers use.
 
+use crate::acl::ValueText;
 use crate::bytes::Bytes;
 use crate::case::LAYER_TIME;
 use crate::trace::{Content, Kind, StatFs, Time};
@@ -70,7 +71,7 @@ impl Facts<'_> {
         }
         for (name, value) in &self.xattrs {
             match value {
-                Some(value) => out += &format!(" {}={}", xattr_word(name), value.quoted()),
+                Some(value) => out += &format!(" {}={}", xattr_word(name), ValueText(value)),
                 None => out += &format!(" {}=*", xattr_word(name)),
             }
         }

@@ -8,6 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::acl::{Acl, Tag};
 use crate::bytes::Bytes;
 use crate::case::{Case, Entry, ExpectedEntry, ExpectedKind, ExpectedTree, Layer, MAX_LOWERS, Node, NodeKind};
 use crate::errno::Errno;
@@ -135,7 +136,20 @@ fn xattr_name() -> impl Strategy<Value = Bytes> {
 }
 
 fn xattr_value() -> impl Strategy<Value = Bytes> {
-    prop_oneof![Just(Bytes::from("y")), data()]
+    let tag = prop_oneof![
+        select(vec![Tag::Owner, Tag::OwningGroup, Tag::Mask, Tag::Other]),
+        (0..u32::MAX).prop_map(Tag::User),
+        (0..u32::MAX).prop_map(Tag::Group),
+    ];
+    let acl = vec((tag, 0u16..8), 1..7).prop_map(|entries| Acl(entries).encode());
+    let acl = (acl, 0usize..40).prop_map(|(acl, odd)| match acl.0.get(odd) {
+        // Almost a list.
+        Some(_) if odd % 4 == 0 => {
+            Bytes(acl.0.iter().enumerate().map(|(i, b)| if i == odd { b ^ 8 } else { *b }).collect())
+        }
+        _ => acl,
+    });
+    prop_oneof![Just(Bytes::from("y")), data(), acl]
 }
 
 fn unique<T, K: std::hash::Hash + Eq>(items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {

@@ -6,9 +6,10 @@
 use std::fmt;
 
 use super::ParseError;
-use super::field::{mode, number, time, word_without_nul};
+use super::field::{mode, number, time, word_without_nul, xattr_value};
 use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
+use crate::acl::ValueText;
 use crate::bytes::{Bytes, is_word_byte};
 use crate::trace::Time;
 
@@ -126,7 +127,7 @@ impl Attributes {
             line.skip();
             require_joined(line)?;
             if place == Place::Layer || !line.take_mark('?') {
-                value = Some(line.word("an xattr's value")?);
+                value = Some(xattr_value(line, "an xattr's value")?);
             }
         }
         self.push_xattr(name, value, line, at)
@@ -200,7 +201,7 @@ pub(super) fn print_xattrs<'a>(
             None => write!(f, " {}", name.quoted())?,
         }
         match (value, bare) {
-            (Some(value), _) => write!(f, "={}", value.quoted())?,
+            (Some(value), _) => write!(f, "={}", ValueText(value))?,
             (None, Some(_)) => {}
             (None, None) => f.write_str("=?")?,
         }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::ParseError;
 use super::lex::{Kind, Line};
+use crate::acl::{Acl, ValueText};
 use crate::bytes::Bytes;
 use crate::step::{self, Device, Special};
 use crate::trace::Time;
@@ -61,6 +62,8 @@ pub(super) struct Room;
 pub(super) struct Ordinal;
 /// The name of an xattr.
 pub(super) struct XattrName;
+/// The value of an xattr: data, or an access control list.
+pub(super) struct XattrValue;
 /// `now`, `omit`, or seconds.
 pub(super) struct NewTime;
 /// `SEEK_SET`.
@@ -219,6 +222,20 @@ impl Field for XattrName {
             [b'@', rest @ ..] if Bytes::from(rest).is_bare() => write!(f, " @{}", String::from_utf8_lossy(rest)),
             _ => write!(f, " {value}"),
         }
+    }
+}
+
+impl Field for XattrValue {
+    type Value = Bytes;
+    const FORM: &'static str = "DATA|acl:LIST";
+    const WHAT: &'static str = "data";
+
+    fn parse(line: &mut Line<'_>) -> Result<Bytes, ParseError> {
+        xattr_value(line, Self::WHAT)
+    }
+
+    fn print(value: &Bytes, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " {}", ValueText(value))
     }
 }
 
@@ -406,6 +423,16 @@ pub(super) fn word_without_nul(line: &mut Line<'_>, what: &str) -> Result<Bytes,
         return Err(line.error(at, format!("{what} cannot hold a NUL byte")));
     }
     Ok(word)
+}
+
+/// Reads the value of an xattr: `"data"`, or an access control list, `acl:u::rwx,g::r-x,o::---`.
+pub(super) fn xattr_value(line: &mut Line<'_>, what: &str) -> Result<Bytes, ParseError> {
+    if line.peek_bare() != Some("acl") || !line.has_mark_after_next(':') {
+        return line.word(what);
+    }
+    let at = line.at();
+    let text = line.joined().trim_start_matches("acl:");
+    text.parse::<Acl>().map(|acl| acl.encode()).map_err(|e| line.error(at, e.to_string()))
 }
 
 /// Reads a decimal number of this range.

@@ -268,6 +268,17 @@ impl<'a> Line<'a> {
         String::from_utf8(self.word(what)?.0).map_err(|_| self.error(at, format!("{what} is UTF-8 text")))
     }
 
+    /// Takes the next token and all that follow with no blank between them, as they are written.
+    pub fn joined(&mut self) -> &'a str {
+        let start = self.at();
+        let mut end = start;
+        while let Some(token) = self.peek().filter(|token| token.at == end) {
+            end = token.end;
+            self.skip();
+        }
+        self.slice(start, end)
+    }
+
     /// The text between two bytes of the line.
     pub fn slice(&self, from: usize, to: usize) -> &'a str {
         &self.text[from..to]

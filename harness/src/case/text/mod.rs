@@ -62,6 +62,10 @@
 //! repeated, and `"x"*5000+"y"` one of two parts. One word has at most [`MAX_DATA`] bytes, all words of a case [`MAX_TOTAL`]. Only data may
 //! hold a NUL byte.
 //!
+//! The value of an xattr may also be written as the access control list that it is, without quotes:
+//! `acl:u::rwx,u:1000:r--,g::r-x,g:7:r--,m::r-x,o::---` has entries of the owner, users, the owning group, groups,
+//! the mask and others, in any order; their form in the xattr is [`Acl::encode`](crate::acl::Acl::encode).
+//!
 //! # Layers
 //!
 //! `dir PATH`, `file PATH`, `symlink PATH -> TARGET`, `fifo PATH`, `socket PATH`, `char PATH M:N`,
@@ -74,7 +78,7 @@
 //! | `sparse`: whole pages of zeros in its data are holes | they are stored |
 //! | `uid=N`, `gid=N` | 0 |
 //! | `time=SECONDS`, with a fraction that counts forward from them | [`crate::case::LAYER_TIME`] |
-//! | `NAME=VALUE`, an xattr | none |
+//! | `NAME=VALUE`, an xattr; an access ACL sets the permission bits of the mode | none |
 //!
 //! A path is relative and clean, `.` is the root. An xattr's name is in quotes unless it starts with
 //! `@` (a private one) or holds a `.`, so a misspelt attribute is never taken for an xattr. Missing

@@ -8,11 +8,12 @@ use std::fmt;
 use super::ParseError;
 use super::field::{
     BufferSize, Count, Data, Extent, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OptionalMode, Ordinal, Parts,
-    Path, Position, Room, Size, Slot, Whence, XattrName, number,
+    Path, Position, Room, Size, Slot, Whence, XattrName, XattrValue, number, xattr_value,
 };
 use super::flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, StatusFlags, XattrFlags};
 use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
+use crate::acl::ValueText;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::step::{Actor, Expected, On, Op, Step};
@@ -92,9 +93,9 @@ operations! {
     "utimens" => Utimens { on(On::Path): Path, atime: NewTime, mtime: NewTime },
     "lutimens" => Utimens { on(On::Link): Path, atime: NewTime, mtime: NewTime },
     "futimens" => Utimens { on(On::Slot): Slot, atime: NewTime, mtime: NewTime },
-    "setxattr" => SetXattr { on(On::Path): Path, name: XattrName, value: Data, flags: XattrFlags },
-    "lsetxattr" => SetXattr { on(On::Link): Path, name: XattrName, value: Data, flags: XattrFlags },
-    "fsetxattr" => SetXattr { on(On::Slot): Slot, name: XattrName, value: Data, flags: XattrFlags },
+    "setxattr" => SetXattr { on(On::Path): Path, name: XattrName, value: XattrValue, flags: XattrFlags },
+    "lsetxattr" => SetXattr { on(On::Link): Path, name: XattrName, value: XattrValue, flags: XattrFlags },
+    "fsetxattr" => SetXattr { on(On::Slot): Slot, name: XattrName, value: XattrValue, flags: XattrFlags },
     "getxattr" => GetXattr { on(On::Path): Path, name: XattrName, size: Count },
     "lgetxattr" => GetXattr { on(On::Link): Path, name: XattrName, size: Count },
     "fgetxattr" => GetXattr { on(On::Slot): Slot, name: XattrName, size: Count },
@@ -209,6 +210,9 @@ const RESULT: &str = "a result (ok, a count, \"data\", [names], an errno name)";
 fn parse_result(line: &mut Line<'_>) -> Result<Expected, ParseError> {
     let word = match line.peek().map(|token| &token.kind) {
         Some(Kind::Quoted(_)) => return line.word("data").map(Expected::Bytes),
+        Some(Kind::Bare("acl")) if line.has_mark_after_next(':') => {
+            return xattr_value(line, "data").map(Expected::Bytes);
+        }
         Some(Kind::Mark('[')) => {
             line.skip();
             return parse_names(line).map(Expected::Names);
@@ -267,7 +271,7 @@ impl fmt::Display for Expected {
         match self {
             Expected::Ok => f.write_str("ok"),
             Expected::Count(count) => write!(f, "{count}"),
-            Expected::Bytes(data) => write!(f, "{}", data.quoted()),
+            Expected::Bytes(data) => write!(f, "{}", ValueText(data)),
             Expected::Errno(errno) => write!(f, "{errno}"),
             Expected::Names(names) => {
                 f.write_str("[")?;
