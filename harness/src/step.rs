@@ -61,6 +61,11 @@ impl Actor {
         if self == Actor::User { &[1] } else { &[] }
     }
 
+    /// Whether a group is its own, or one of its supplementary groups.
+    pub fn is_in(self, gid: u32) -> bool {
+        self.gid() == gid || self.groups().contains(&gid)
+    }
+
     /// Whether it has its capabilities.
     pub fn is_capable(self) -> bool {
         self == Actor::Root

@@ -12,8 +12,10 @@ use crate::case::{Entry as LayerEntry, Node, NodeKind};
 use crate::resolve::{Difference, Found, LayerTree, Rules, resolve};
 use crate::trace::{Content, Kind, NodeSeen, Seen, Time, TreeSeen, content_of};
 
-/// Security modules of the host add these on their own.
-const IGNORED: &[u8] = b"security.selinux";
+/// Labels and access lists are the host's business: reading an archive leaves them out.
+fn is_of_the_host(name: &Bytes) -> bool {
+    name.as_slice() == b"security.selinux" || name.starts_with(b"system.")
+}
 
 /// What is at a path of an unpacked image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +79,7 @@ fn below(lowers: &[TreeSeen], rules: Rules) -> Result<Tree, ExportError> {
 fn place(seen: &Seen, content: Content) -> Place {
     // The view hides private xattrs, and shows escaped ones without the escape.
     let shown = |(name, value): &(Bytes, Bytes)| match name.strip_prefix(b"@") {
-        _ if name.as_slice() == IGNORED => None,
+        _ if is_of_the_host(name) => None,
         Some(private) => private.strip_prefix(b"overlay.").map(|n| (Bytes([b"@", n].concat()), value.clone())),
         None => Some((name.clone(), value.clone())),
     };
@@ -198,6 +200,6 @@ fn compare(tree: &Tree, merged: &[NodeSeen]) -> Option<Difference> {
 
 /// What a merged view shows, which has no private xattrs any more.
 fn place_shown(seen: &Seen) -> Place {
-    let xattrs = seen.xattrs.iter().flatten().filter(|(name, _)| name.as_slice() != IGNORED).cloned().collect();
+    let xattrs = seen.xattrs.iter().flatten().filter(|(name, _)| !is_of_the_host(name)).cloned().collect();
     Place { xattrs, ..place(seen, seen.content.clone()) }
 }

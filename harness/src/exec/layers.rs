@@ -12,6 +12,7 @@ use rustix::fs::{
 use super::error::{Doing, ExecError, errno};
 use super::observe::{Detail, Looker, c_path, digest_of, private_prefix};
 use super::sys;
+use crate::acl::Role;
 use crate::bytes::Bytes;
 use crate::case::{Layer, Node, NodeKind, stored_pages};
 use crate::errno::Errno;
@@ -27,8 +28,10 @@ pub(super) fn make(root: BorrowedFd<'_>, layer: &Layer, privilege: Privilege) ->
     for (path, node) in &nodes {
         maker.make(path, node).map_err(|e| explain(e, path, node, privilege))?;
     }
-    // Making an entry dates its directory, so directories are dated last, children first.
+    // Making an entry dates its directory, so directories are dated last, children first; and what is made in one
+    // with a default ACL would take that.
     for (path, node) in nodes.iter().rev().filter(|(_, n)| n.kind == NodeKind::Dir) {
+        maker.set_xattrs(path, node, is_default_acl).map_err(|e| explain(e, path, node, privilege))?;
         maker.date(path, node).map_err(|e| explain(e, path, node, privilege))?;
     }
     Ok(())
@@ -114,7 +117,7 @@ impl Maker<'_> {
 
     fn make(&mut self, path: &[u8], node: &Node) -> Result<(), Errno> {
         let (parent, name) = split(path);
-        let (root, set_owner, privilege) = (self.root, self.set_owner, self.privilege);
+        let (root, set_owner) = (self.root, self.set_owner);
         let dir = self.dir(parent)?;
         let c_name = c_path(name)?;
         let mode = Mode::from(u32::from(node.mode));
@@ -155,17 +158,28 @@ impl Maker<'_> {
             // chown and mkdir drop setuid and setgid; this is no symlink, so nothing is followed.
             chmodat(dir, &*c_name, mode, AtFlags::empty()).map_err(errno)?;
         }
-        if !node.xattrs.is_empty() {
-            sys::fchdir(dir)?;
-            for (name, value) in &node.xattrs {
-                let full = match name.as_slice().strip_prefix(b"@") {
-                    Some(private) => [private_prefix(privilege), private].concat(),
-                    None => name.as_slice().to_vec(),
-                };
-                lsetxattr(&*c_name, &*c_path(&full)?, value.as_slice(), XattrFlags::empty()).map_err(errno)?;
-            }
+        let is_dir = node.kind == NodeKind::Dir;
+        self.set_xattrs(path, node, |name| !is_dir || !is_default_acl(name))?;
+        if is_dir { Ok(()) } else { self.date(path, node) }
+    }
+
+    /// Sets the xattrs of which the names fit. The mode was set before: an access ACL changes it.
+    fn set_xattrs(&mut self, path: &[u8], node: &Node, fits: impl Fn(&[u8]) -> bool) -> Result<(), Errno> {
+        if !node.xattrs.iter().any(|(name, _)| fits(name)) {
+            return Ok(());
         }
-        if node.kind == NodeKind::Dir { Ok(()) } else { self.date(path, node) }
+        let (parent, name) = split(path);
+        let privilege = self.privilege;
+        sys::fchdir(self.dir(parent)?)?;
+        let c_name = c_path(name)?;
+        for (name, value) in node.xattrs.iter().filter(|(name, _)| fits(name)) {
+            let full = match name.as_slice().strip_prefix(b"@") {
+                Some(private) => [private_prefix(privilege), private].concat(),
+                None => name.as_slice().to_vec(),
+            };
+            lsetxattr(&*c_name, &*c_path(&full)?, value.as_slice(), XattrFlags::empty()).map_err(errno)?;
+        }
+        Ok(())
     }
 
     fn date(&mut self, path: &[u8], node: &Node) -> Result<(), Errno> {
@@ -193,6 +207,10 @@ fn write_sparse(fd: &OwnedFd, data: &[u8]) -> Result<(), Errno> {
         write_at(fd, &data[page.clone()], page.start as u64)?;
     }
     Ok(())
+}
+
+fn is_default_acl(name: &[u8]) -> bool {
+    Role::of(name) == Some(Role::Default)
 }
 
 fn mknod(dir: BorrowedFd<'_>, name: &std::ffi::CStr, kind: u32, node: &Node, dev: (u32, u32)) -> Result<(), Errno> {

@@ -336,6 +336,27 @@ clauses! {
     XatRefresh = "XAT-08.refresh", Linux, "setxattr and removexattr copy the upper's attributes to the overlay inode even if the upper refuses the call.", "xattrs.c ovl_xattr_set";
     XatRemoveMissing = "XAT-08.missing", Format, "Removing a missing xattr of a lower file copies nothing up.", "xattrs.c ovl_xattr_set";
 
+    // Access control lists.
+    AclMode = "ACL-02.mode", Contract, "Setting an access ACL sets the mode's permission bits: those of the owner and of others by their entries, the group's by the mask, or by the group's entry where there is no mask.", "fs/posix_acl.c posix_acl_update_mode";
+    AclMinimal = "ACL-02.minimal", Contract, "An access ACL that says no more than a mode does is not kept.", "fs/posix_acl.c posix_acl_update_mode";
+    AclChmod = "ACL-03.chmod", Contract, "chmod changes the entries of the owner and of others, and the mask, or the group's entry where there is no mask.", "fs/posix_acl.c posix_acl_chmod";
+    AclInherit = "ACL-01.inherit", Contract, "What is made in a directory with a default ACL takes it for access, and of it no more than the mode asked for, also over a whiteout; a symlink takes nothing.", "dir.c ovl_create_over_whiteout, fs/posix_acl.c posix_acl_create";
+    AclUmask = "ACL-01.umask", Contract, "Where there is a default ACL, the umask takes nothing away.", "fs/posix_acl.c posix_acl_create";
+    AclDefault = "ACL-01.default", Contract, "A directory takes the default ACL of the one it is made in.", "dir.c ovl_create_over_whiteout, fs/posix_acl.c posix_acl_create";
+    AclWhiteout = "ACL-01.whiteout", Linux, "A whiteout that a rename leaves in a directory with a default ACL takes that, all masked.", "mm/shmem.c shmem_whiteout, simple_acl_create";
+    AclValue = "ACL-02.value", Linux, "A value that is no ACL is EINVAL, one of another version EOPNOTSUPP; entries out of order are EINVAL, after everything else was asked.", "fs/posix_acl.c posix_acl_from_xattr, posix_acl_valid";
+    AclEmpty = "ACL-02.empty", Linux, "Setting an ACL without entries removes it.", "fs/posix_acl.c do_set_acl, posix_acl_from_xattr";
+    AclFlags = "ACL-02.flags", Linux, "XATTR_CREATE and XATTR_REPLACE mean nothing to an ACL.", "fs/xattr.c do_setxattr";
+    AclSymlink = "ACL-02.symlink", Linux, "A symlink has no ACL: EOPNOTSUPP.", "fs/posix_acl.c set_posix_acl, vfs_get_acl";
+    AclDirectory = "ACL-02.directory", Linux, "A default ACL is for directories: setting one elsewhere is EACCES, removing one does nothing.", "inode.c ovl_set_acl";
+    AclOwner = "ACL-02.owner", Contract, "Setting and removing an ACL is for the owner: EPERM, without copy-up.", "inode.c ovl_set_acl";
+    AclSetgid = "ACL-02.setgid", Linux, "Setting or removing an access ACL by an owner who is not in the group clears setgid.", "inode.c ovl_set_acl";
+    AclMissing = "ACL-03.missing", Linux, "Removing an ACL that a lower object does not have is ENODATA, without copy-up.", "inode.c ovl_set_or_remove_acl";
+    AclGone = "ACL-03.gone", Linux, "Removing an ACL that an upper object does not have succeeds.", "fs/posix_acl.c vfs_remove_acl";
+    CupAcl = "CUP-11.acl", Contract, "Copying up keeps ACLs.", "copy_up.c ovl_copy_acl";
+    AclAccess = "PRM-01.acl", Contract, "An access ACL decides for everybody but the owner: the user's own entry, else those of groups, both masked, else that of others.", "inode.c ovl_get_inode_acl, fs/posix_acl.c posix_acl_permission";
+    AclZero = "PRM-01.zero", Linux, "An ACL is not looked at while the mode grants the group nothing: named users and groups are others then.", "fs/namei.c acl_permission_check";
+
     // Open files.
     FilSeekHole = "FIL-10.hole", Linux, "SEEK_DATA and SEEK_HOLE are answered by the real file; beyond its data they are ENXIO.", "file.c ovl_llseek";
     FalRange = "VFS-22.range", Linux, "fallocate from a negative offset, or of no bytes, is EINVAL.", "fs/open.c vfs_fallocate";

@@ -6,6 +6,7 @@ use super::clause::Clause;
 use super::disk::{Body, Ino, Owner, XattrValue};
 use super::index::index_name;
 use super::overlay::{DentryId, NodeId};
+use crate::acl::Role;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::trace::Kind;
@@ -307,8 +308,13 @@ impl Model {
             // Escaped names are ordinary data of an overlay above this one (CUP-11), since there are any (6.7).
             let escaped = name.starts_with(b"@overlay.") && self.context.kernel >= (6, 7);
             let private = name.first() == Some(&b'@') && !escaped;
-            let copied =
-                if private { !self.rules.holds(Clause::CupPrivate) } else { self.rules.holds(Clause::CupXattrs) };
+            let copied = if Role::of(name.as_slice()).is_some() {
+                self.rules.holds(Clause::CupAcl)
+            } else if private {
+                !self.rules.holds(Clause::CupPrivate)
+            } else {
+                self.rules.holds(Clause::CupXattrs)
+            };
             if copied {
                 let name = String::from_utf8_lossy(&name).into_owned();
                 self.disk.set_xattr(&mut self.rules, to, &name, value);

@@ -4,15 +4,16 @@ use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::copy_up::{Copy, TEMP};
-use super::disk::{Body, Ino, Owner, Swap, XattrValue};
+use super::disk::{Body, Inherited, Ino, Owner, Swap, XattrValue};
 use super::overlay::{DentryId, Node, NodeId, Pipe};
+use crate::acl::Role;
 use crate::errno::Errno;
 use crate::step::{AtFlags, Device, Slot, Special};
 use crate::trace::Kind;
 
 /// What is put at a free name.
 enum New {
-    Object(Body, Owner),
+    Object(Body, Owner, Inherited),
     Link(Ino),
 }
 
@@ -20,14 +21,29 @@ impl Model {
     /// Owner of a whiteout: the mounter, mode 0000 (WHT-06).
     pub(super) const WHITEOUT_OWNER: Owner = Owner { uid: 0, gid: 0, mode: 0 };
 
-    /// Owner and mode of a new object (`inode_init_owner`).
-    fn new_owner(&mut self, dir: DentryId, mode: u32, is_dir: bool) -> Owner {
-        let masked = if self.umask == 0 || self.rules.holds(Clause::CreUmask) { mode & !self.umask } else { mode };
+    /// Owner and mode of a new object (`inode_init_owner`), and what it takes from the default access control list
+    /// of its directory, which stands in for the umask (`posix_acl_create`).
+    fn new_owner(&mut self, dir: DentryId, mode: u32, kind: Kind) -> (Owner, Inherited) {
+        let is_dir = kind == Kind::Dir;
+        let mut inherited = Inherited::default();
+        let real = self.cache.at(dir).map(Node::real);
+        let default = real.filter(|_| kind != Kind::Symlink).and_then(|real| self.disk.acl(real, Role::Default));
+        let by_umask = default.is_none() || self.umask != 0 && !self.rules.holds(Clause::AclUmask);
+        let mut masked = mode;
+        if by_umask && (self.umask == 0 || self.rules.holds(Clause::CreUmask)) {
+            masked &= !self.umask;
+        }
+        if let Some(default) = default.filter(|_| self.rules.holds(Clause::AclInherit)) {
+            let access = default.clone().inherited(masked as u16);
+            masked = masked & !0o777 | u32::from(access.bits());
+            inherited.access = Some(access).filter(|access| !access.is_minimal());
+            inherited.default = (is_dir && self.rules.holds(Clause::AclDefault)).then_some(default);
+        }
         let mut owner = Owner { uid: self.actor.uid(), gid: self.actor.gid(), mode: (masked & 0o7777) as u16 };
         if !self.rules.holds(Clause::CreOwner) {
             owner.uid = owner.uid.wrapping_add(1);
         }
-        let Some(parent) = self.cache.at(dir).map(Node::real) else { return owner };
+        let Some(parent) = real else { return (owner, inherited) };
         if self.disk[parent].mode & 0o2000 != 0 && self.rules.holds(Clause::FsSetgid) {
             owner.gid = self.disk[parent].gid;
             // Looked at before the umask takes anything away (`vfs_prepare_mode`).
@@ -38,7 +54,7 @@ impl Model {
                 owner.mode &= !0o2000;
             }
         }
-        owner
+        (owner, inherited)
     }
 
     pub(super) fn mkdir(&mut self, path: &[u8], mode: u32) -> Result<(), Errno> {
@@ -86,8 +102,8 @@ impl Model {
     pub(super) fn create_object(&mut self, id: DentryId, body: Body, mode: u32) -> Result<(), Errno> {
         let dir = self.cache.dentry(id).parent;
         self.copy_up_parent(dir)?;
-        let owner = self.new_owner(dir, mode, body.kind() == Kind::Dir);
-        self.put(id, New::Object(body, owner))
+        let (owner, inherited) = self.new_owner(dir, mode, body.kind());
+        self.put(id, New::Object(body, owner, inherited))
     }
 
     /// A symlink's mode is 0777, whatever the umask.
@@ -204,9 +220,9 @@ impl Model {
         let name = self.cache.dentry(id).name.clone();
         let Some(upper_dir) = self.cache.at(dir).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
         let over_whiteout = self.cache.dentry(id).opaque;
-        let is_dir = matches!(&new, New::Object(Body::Dir(_), _));
+        let is_dir = matches!(&new, New::Object(Body::Dir(_), ..));
         let is_link = matches!(&new, New::Link(_));
-        let too_long = matches!(&new, New::Object(Body::Symlink(to), _) if to.len() >= self.disk.traits.symlink_limit);
+        let too_long = matches!(&new, New::Object(Body::Symlink(to), ..) if to.len() >= self.disk.traits.symlink_limit);
         // The upper filesystem links nothing that has no name there.
         let gone = matches!(&new, New::Link(ino) if self.disk[*ino].nlink == 0);
         let ino;
@@ -221,7 +237,11 @@ impl Model {
                 return Err(Errno::ENOENT);
             }
             ino = match new {
-                New::Object(body, owner) => self.disk.create(&mut self.rules, upper_dir, &name, body, owner),
+                New::Object(body, owner, inherited) => {
+                    let ino = self.disk.create(&mut self.rules, upper_dir, &name, body, owner);
+                    self.disk.set_inherited(ino, inherited);
+                    ino
+                }
                 New::Link(ino) => {
                     let ino = self.shared(ino);
                     self.disk.link(&mut self.rules, ino, upper_dir, &name);
@@ -256,7 +276,11 @@ impl Model {
             }
             let work = self.work;
             ino = match new {
-                New::Object(body, owner) => self.disk.create(&mut self.rules, work, TEMP, body, owner),
+                New::Object(body, owner, inherited) => {
+                    let ino = self.disk.create(&mut self.rules, work, TEMP, body, owner);
+                    self.disk.set_inherited(ino, inherited);
+                    ino
+                }
                 New::Link(ino) => {
                     let ino = self.shared(ino);
                     self.disk.link(&mut self.rules, ino, work, TEMP);

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use super::clause::{Clause, Rules};
 use super::traits::Traits;
 use super::value::Stamp;
+use crate::acl::{Acl, Role};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::trace::Kind;
@@ -157,6 +158,15 @@ pub struct Owner {
     pub gid: u32,
     /// Mode bits.
     pub mode: u16,
+}
+
+/// The access control lists that something new takes from the directory that it is made in.
+#[derive(Clone, Debug, Default)]
+pub struct Inherited {
+    /// For access.
+    pub access: Option<Acl>,
+    /// What is made in it takes.
+    pub default: Option<Acl>,
 }
 
 /// A disk.
@@ -430,6 +440,14 @@ impl Disk {
                     owner.gid = self[maker].gid;
                 }
                 let whiteout = self.alloc(rules, Body::Char(0, 0), owner);
+                // It takes from that directory's default list, too, as anything made there does.
+                let default = self.acl(maker, Role::Default).filter(|acl| !acl.is_minimal());
+                if let (Some(acl), false) = (default, self.traits.whiteout_by_target) {
+                    if rules.holds(Clause::AclWhiteout) {
+                        let access = Some(acl.inherited(owner.mode));
+                        self.set_inherited(whiteout, Inherited { access, default: None });
+                    }
+                }
                 self.inodes[whiteout as usize].nlink = 1;
                 self.insert(old_dir, old_name, whiteout);
             }
@@ -467,6 +485,61 @@ impl Disk {
         self.inodes[ino as usize].xattrs.insert(name.into(), value);
     }
 
+    /// The access control list of a role that an inode has (`get_inode_acl`).
+    pub fn acl(&self, ino: Ino, role: Role) -> Option<Acl> {
+        // Most inodes have no xattr at all, and this is asked at every step of a walk.
+        if self[ino].xattrs.is_empty() {
+            return None;
+        }
+        match self[ino].xattr(role.xattr()) {
+            Some(XattrValue::Known(value)) => Acl::decode(value.as_slice(), |_| true).ok().flatten(),
+            _ => None,
+        }
+    }
+
+    /// Sets or removes an access control list (`simple_set_acl`): the mode goes with that for access, and what the
+    /// mode says is not kept.
+    pub fn set_acl(&mut self, rules: &mut Rules, ino: Ino, role: Role, acl: Option<&Acl>) {
+        let old = self[ino].mode;
+        let mut mode = old;
+        let mut kept = acl;
+        if let (Role::Access, Some(acl)) = (role, acl) {
+            if rules.holds(Clause::AclMode) {
+                mode = mode & !0o777 | acl.bits();
+            }
+            if acl.is_minimal() && rules.holds(Clause::AclMinimal) {
+                kept = None;
+            }
+        }
+        let same = self.acl(ino, role).as_ref() == kept;
+        let dates = if kept.is_some() { self.traits.dates_same_acl } else { self.traits.dates_missing_acl };
+        if dates || !same || mode != old {
+            self.date_ctime(rules, ino);
+        }
+        self.inodes[ino as usize].mode = mode;
+        self.keep_acl(ino, role, kept);
+    }
+
+    /// Keeps an access control list with an inode, or none.
+    pub(super) fn keep_acl(&mut self, ino: Ino, role: Role, acl: Option<&Acl>) {
+        let besides = self.traits.lists_acls_twice.then(|| (role.xfs_xattr(), acl.map(Acl::encode_for_xfs)));
+        let xattrs = &mut self.inodes[ino as usize].xattrs;
+        for (name, value) in [(role.xattr(), acl.map(Acl::encode))].into_iter().chain(besides) {
+            match value {
+                Some(value) => drop(xattrs.insert(name.into(), XattrValue::Known(value))),
+                None => drop(xattrs.remove(&Bytes::from(name))),
+            }
+        }
+    }
+
+    /// Gives a new inode the access control lists that it takes from where it is made.
+    pub fn set_inherited(&mut self, ino: Ino, inherited: Inherited) {
+        let lists = [(Role::Access, inherited.access), (Role::Default, inherited.default)];
+        for (role, acl) in lists.into_iter().filter_map(|(role, acl)| Some((role, acl?))) {
+            self.keep_acl(ino, role, Some(&acl));
+        }
+    }
+
     fn date_xattr(&mut self, rules: &mut Rules, ino: Ino) {
         if self.traits.xattr_dates {
             self.date_ctime(rules, ino);
@@ -483,6 +556,10 @@ impl Disk {
     pub fn set_mode(&mut self, rules: &mut Rules, ino: Ino, mode: u16) {
         self.date_ctime(rules, ino);
         self.inodes[ino as usize].mode = mode;
+        if let Some(acl) = self.acl(ino, Role::Access) {
+            let acl = if rules.holds(Clause::AclChmod) { acl.with_mode(mode) } else { acl };
+            self.keep_acl(ino, Role::Access, Some(&acl));
+        }
     }
 
     /// Sets owner and group, nothing else.

@@ -18,9 +18,10 @@
 //! | `walk`, `permission` | path walk, symlinks, capabilities |
 //! | [`readdir`], [`stream`], [`look`] | listing, also call by call; attributes and identity |
 //! | `copy_up`, `index` | copy-up, of attributes alone too; hard links that stay together |
-//! | `create`, `remove`, `rename`, `attr`, `xattr`, `file`, `io`, `fallocate`, `transfer` | operations by what they do to names, attributes, data |
+//! | `create`, `remove`, `rename`, `attr`, `xattr`, `acl`, `file`, `io`, `fallocate`, `transfer` | operations by what they do to names, attributes, data |
 //! | [`value`] | what only the kernel knows: times, numbers, handles |
 
+mod acl;
 mod attr;
 pub mod clause;
 pub mod context;

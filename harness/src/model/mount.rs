@@ -9,6 +9,7 @@ use super::disk::{Body, Disk, Ino, Owner, XattrValue};
 use super::options::Uuid;
 use super::overlay::{Cache, Node, Pipe};
 use super::value::Stamp;
+use crate::acl::Role;
 use crate::case::{Layer, NodeKind, stored_pages};
 use crate::errno::Errno;
 use crate::step::Device;
@@ -70,6 +71,15 @@ impl Model {
             (inode.uid, inode.gid) = (node.uid, node.gid);
             (inode.atime, inode.mtime) = (Stamp::Exact(node.time), Stamp::Exact(node.time));
             inode.xattrs = node.xattrs.iter().map(|(n, v)| (n.clone(), XattrValue::Known(v.clone()))).collect();
+            // Setting an access control list changes the mode, and leaves nothing that the mode says.
+            if let Some(acl) = disk.acl(ino, Role::Access) {
+                let inode = disk.raw(ino);
+                inode.mode = inode.mode & !0o777 | acl.bits();
+                disk.keep_acl(ino, Role::Access, Some(&acl).filter(|acl| !acl.is_minimal()));
+            }
+            if let Some(acl) = disk.acl(ino, Role::Default) {
+                disk.keep_acl(ino, Role::Default, Some(&acl));
+            }
         }
         root
     }

@@ -6,6 +6,7 @@
 use super::Model;
 use super::clause::Clause;
 use super::overlay::DentryId;
+use crate::acl::Role;
 use crate::errno::Errno;
 use crate::trace::Kind;
 
@@ -24,7 +25,7 @@ impl Model {
 
     /// Whether the caller is in a group, or its capabilities make up for it (`in_group_or_capable`).
     pub(super) fn in_group(&self, gid: u32) -> bool {
-        self.actor.is_capable() || self.actor.gid() == gid || self.actor.groups().contains(&gid)
+        self.actor.is_capable() || self.actor.is_in(gid)
     }
 
     /// Whether the caller owns an object, or may do as if (`inode_owner_or_capable`).
@@ -38,13 +39,24 @@ impl Model {
         let (uid, gid) = node.owner;
         let class = if uid == self.actor.uid() {
             6
-        } else if gid == self.actor.gid() || self.actor.groups().contains(&gid) {
+        } else if self.actor.is_in(gid) {
             3
         } else {
             0
         };
-        let granted = (node.mode >> class) & 7;
-        if mask & !granted == 0 {
+        let mut granted = mask & !((node.mode >> class) & 7) == 0;
+        // An access control list is for others than the owner, and not looked at while the mode grants the group,
+        // which stands for the mask, nothing (`acl_permission_check`).
+        if class != 6 {
+            if let Some(acl) = self.disk.acl(node.real(), Role::Access) {
+                let clause = if node.mode & 0o070 == 0 { Clause::AclZero } else { Clause::AclAccess };
+                if self.rules.holds(clause) == (clause == Clause::AclAccess) {
+                    let actor = self.actor;
+                    granted = acl.grants(actor.uid(), gid, |gid| actor.is_in(gid), mask);
+                }
+            }
+        }
+        if granted {
             return Ok(());
         }
         // Capabilities override all but the execution of what nobody may execute.
@@ -141,7 +153,9 @@ impl Model {
         let killed = mode & 0o4000 | if setgid { mode & 0o2000 } else { 0 };
         let real = self.disk[ino].mode;
         if real & killed != 0 && self.rules.holds(Clause::VfsKillSuid) {
-            if dated {
+            // What changes the mode sets an access control list again, which dates it.
+            let listed = self.disk.traits.truncating_sets_acl && self.disk.acl(ino, Role::Access).is_some();
+            if dated || listed {
                 self.disk.set_mode(&mut self.rules, ino, real & !killed);
             } else {
                 self.disk.raw(ino).mode = real & !killed;

@@ -3,6 +3,7 @@
 use super::disk::{Ino, PAGE, XattrValue};
 use super::overlay::{DentryId, NodeId};
 use super::{Model, View};
+use crate::acl::Role;
 use crate::bytes::Bytes;
 use crate::step::{Actor, SLOTS, Slot};
 use crate::trace::Kind;
@@ -178,7 +179,9 @@ impl Model {
             Some(private) if overlay => private.strip_prefix(b"overlay.").map(|rest| Bytes([b"@", rest].concat())),
             _ => Some(name.clone()),
         };
-        self.disk[ino].xattrs.keys().filter_map(shown).collect()
+        // What is an access control list besides is not drawn: setting and removing it would be that of the list.
+        let besides = |name: &&Bytes| [Role::Access, Role::Default].iter().all(|r| r.xfs_xattr().as_bytes() != name.0);
+        self.disk[ino].xattrs.keys().filter(besides).filter_map(shown).collect()
     }
 
     /// The roots of the layers, top first.

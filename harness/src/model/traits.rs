@@ -43,6 +43,16 @@ pub struct Traits {
     pub reuses_numbers: bool,
     /// Setting an xattr to the value that it has dates the node (`ext4_xattr_set_handle` bails out).
     pub dates_same_xattr: bool,
+    /// Setting an access control list to what it is dates the node (`simple_set_acl`, `xfs_attr_change`).
+    pub dates_same_acl: bool,
+    /// Removing one that is not there dates the node (`simple_set_acl`, `btrfs_setxattr_trans`).
+    pub dates_missing_acl: bool,
+    /// A truncation that clears setuid or setgid sets the access control list again (`posix_acl_chmod`; XFS does so
+    /// only where the size stays).
+    pub truncating_sets_acl: bool,
+    /// An access control list is an xattr of the filesystem's own as well, and listed under both names
+    /// (`__xfs_xattr_put_listent`).
+    pub lists_acls_twice: bool,
     /// RENAME_EXCHANGE dates the ctime of what is exchanged. Else it dates only what changes its parent
     /// together with a directory: both ctimes, and the mtime of each such directory
     /// (`xfs_dir_exchange_children`).
@@ -117,6 +127,10 @@ impl Traits {
             ignores_empty_truncate: false,
             reuses_numbers: false,
             dates_same_xattr: true,
+            dates_same_acl: true,
+            dates_missing_acl: true,
+            truncating_sets_acl: true,
+            lists_acls_twice: false,
             exchange_dates: true,
             rename_not_empty: Errno::ENOTEMPTY,
             failed_whiteout_dates: false,
@@ -159,6 +173,9 @@ impl Traits {
                 same_size: SameSize::Always,
                 reuses_numbers: true,
                 dates_same_xattr: false,
+                dates_same_acl: false,
+                dates_missing_acl: false,
+                truncating_sets_acl: false,
                 failed_whiteout_dates: true,
                 ends_far: true,
                 ..tmpfs
@@ -175,6 +192,9 @@ impl Traits {
                 magic: 0x5846_5342,
                 same_size: SameSize::Never,
                 ignores_empty_truncate: true,
+                dates_missing_acl: false,
+                truncating_sets_acl: false,
+                lists_acls_twice: true,
                 reuses_numbers: true,
                 exchange_dates: false,
                 rename_not_empty: Errno::EEXIST,

@@ -8,6 +8,7 @@ use super::disk::XattrValue;
 use super::overlay::DentryId;
 use super::permission::{CAPABILITY, READ, WRITE};
 use super::value::Stamp;
+use crate::acl::Role;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::step::{On, XattrFlags};
@@ -168,6 +169,9 @@ impl Model {
     }
 
     pub(super) fn set_xattr(&mut self, on: &On, name: &[u8], value: &[u8], flags: XattrFlags) -> Result<(), Errno> {
+        if let Some(role) = Role::of(name) {
+            return self.set_acl(on, role, Some(value), flags);
+        }
         let (id, name) = self.on_and_name(on, name, true)?;
         let is_capability = matches!(&name, Name::Plain(name) if name.as_slice() == CAPABILITY.as_bytes());
         if is_capability && !is_valid_capability(value) && self.rules.holds(Clause::XatCapability) {
@@ -224,6 +228,9 @@ impl Model {
     }
 
     pub(super) fn remove_xattr(&mut self, on: &On, name: &[u8]) -> Result<(), Errno> {
+        if let Some(role) = Role::of(name) {
+            return self.set_acl(on, role, None, XattrFlags::default());
+        }
         let (id, name) = self.on_and_name(on, name, true)?;
         self.may_xattr(id, &name, true)?;
         let stored = self.stored_name(&name)?;
@@ -258,11 +265,17 @@ impl Model {
     /// The value, or its length when `size` is 0.
     pub(super) fn get_xattr(&mut self, on: &On, name: &[u8], size: u32) -> Result<Vec<u8>, Errno> {
         let (id, name) = self.on_and_name(on, name, false)?;
-        self.may_xattr(id, &name, false)?;
-        let stored = self.stored_name(&name)?;
-        if let Some(errno) = self.real_refusal(&name) {
-            return Err(errno);
-        }
+        let stored = match &name {
+            Name::Plain(name) if Role::of(name).is_some() => self.may_get_acl(id, name)?,
+            name => {
+                self.may_xattr(id, name, false)?;
+                let stored = self.stored_name(name)?;
+                if let Some(errno) = self.real_refusal(name) {
+                    return Err(errno);
+                }
+                stored
+            }
+        };
         let Some(real) = self.cache.at(id).map(|n| n.real()) else { return Err(Errno::ENOENT) };
         match self.disk[real].xattr(&stored) {
             Some(XattrValue::Known(value)) => {

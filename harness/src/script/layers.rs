@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::Refused;
 use super::quote::{printf, py, sh};
+use crate::acl::Role;
 use crate::case::{LAYER_TIME, Layer, Node, NodeKind};
 use crate::step::Device;
 
@@ -36,13 +37,13 @@ pub(super) fn make(out: &mut String, name: &str, layer: &Layer, rootless: bool) 
         if !symlink && (inherits || node.uid != 0 || node.gid != 0 || node.mode != plain) {
             let _ = writeln!(out, "chmod {:04o} {at}", node.mode);
         }
-        for (key, value) in &node.xattrs {
-            let full = match key.strip_prefix(b"@") {
-                Some(private) => [prefix(rootless), private].concat(),
-                None => key.as_slice().to_vec(),
-            };
-            let _ = writeln!(out, "setx {at} {} {}", sh(&full), sh(py(value.as_slice()).as_bytes()));
-        }
+        set_xattrs(out, &at, node, rootless, |name| !is_default_acl(name));
+    }
+    // What is made in a directory with a default ACL would take that.
+    for (path, node) in nodes.iter().filter(|(_, n)| n.kind == NodeKind::Dir) {
+        let at = [name.as_bytes(), b"/", path].concat();
+        let at = if path.is_empty() { name.to_owned() } else { sh(&at) };
+        set_xattrs(out, &at, node, rootless, is_default_acl);
     }
     let _ = writeln!(out, "find {name} -depth -exec touch -h -d @{} {{}} +", LAYER_TIME.sec);
     for (path, node) in nodes.iter().filter(|(_, n)| n.time != LAYER_TIME && !matches!(n.kind, NodeKind::Link(_))) {
@@ -50,6 +51,21 @@ pub(super) fn make(out: &mut String, name: &str, layer: &Layer, rootless: bool) 
         let _ = writeln!(out, "touch -h -d @{}.{:09} {at}", node.time.sec, node.time.nsec);
     }
     Ok(())
+}
+
+fn is_default_acl(name: &[u8]) -> bool {
+    Role::of(name) == Some(Role::Default)
+}
+
+/// The commands that set the xattrs of which the names fit. The mode was set before: an access ACL changes it.
+fn set_xattrs(out: &mut String, at: &str, node: &Node, rootless: bool, fits: impl Fn(&[u8]) -> bool) {
+    for (key, value) in node.xattrs.iter().filter(|(key, _)| fits(key)) {
+        let full = match key.strip_prefix(b"@") {
+            Some(private) => [prefix(rootless), private].concat(),
+            None => key.as_slice().to_vec(),
+        };
+        let _ = writeln!(out, "setx {at} {} {}", sh(&full), sh(py(value.as_slice()).as_bytes()));
+    }
 }
 
 fn create(out: &mut String, layer: &str, at: &str, node: &Node) {

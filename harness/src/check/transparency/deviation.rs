@@ -1,5 +1,6 @@
 //! The closed list of what an overlay does otherwise than a plain filesystem.
 
+use crate::acl::Role;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::model::disk::PAGE;
@@ -37,6 +38,8 @@ pub enum Deviation {
     HiddenXattrs,
     /// A private xattr gets longer when it is escaped, and the prefix alone is none.
     PrivateXattr,
+    /// Removing an access control list that is not there is an error where the object is a lower one.
+    MissingAcl,
     /// Copying up fills holes.
     Holes,
     /// What was removed while open is not copied up as if it were there.
@@ -87,6 +90,7 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
         "XAT-01",
         "private xattrs are escaped: a long one gets too long, the prefix alone is none",
     ),
+    (Deviation::MissingAcl, "ACL-03", "an ACL that a lower object does not have cannot be removed (ENODATA)"),
     (Deviation::Holes, "CUP-15", "where the holes of a file lie, which copying up fills in part"),
     (Deviation::CopyUpRemoved, "FIL-11", "what was removed while open is not copied up"),
     (Deviation::RemovedLower, "CUP-06", "a lower file that was removed while open keeps its link count"),
@@ -223,6 +227,13 @@ pub(super) fn too_long(
     let names = matches!(step.op, Op::Rename { .. } | Op::Link { .. } | Op::Linkat { .. } | Op::Flink { .. });
     let moves = names && model.moves_merged();
     (moves && *predicted == Err(Errno::EXDEV)).then_some((Deviation::RedirectLong, Verdict::LeaveOut))
+}
+
+/// Whether the step is refused because a lower object does not have the access control list that it removes.
+pub(super) fn missing_acl(step: &Step, predicted: &Result<Predicted, Errno>) -> Option<(Deviation, Verdict)> {
+    let (Op::SetXattr { name, .. } | Op::RemoveXattr { name, .. }) = &step.op else { return None };
+    let refused = *predicted == Err(Errno::ENODATA) && Role::of(name).is_some();
+    refused.then_some((Deviation::MissingAcl, Verdict::Outcome))
 }
 
 /// Whether a walk of the step may end otherwise in either run.

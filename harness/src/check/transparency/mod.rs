@@ -19,7 +19,7 @@ use crate::case::Case;
 use crate::model::{Context, Model, View};
 use crate::step::Op;
 use crate::trace::Environment;
-use deviation::{Verdict, deviation, interruptible, too_long};
+use deviation::{Verdict, deviation, interruptible, missing_acl, too_long};
 
 /// A case and its counterpart on a plain filesystem.
 #[derive(Clone, Debug)]
@@ -63,7 +63,10 @@ impl Mirror {
             model.rules.begin_step();
             let known = deviation(&mut model, step);
             let predicted = model.act(step);
-            let found = known.or_else(|| too_long(&model, step, &predicted)).or_else(|| interruptible(&model));
+            let found = known
+                .or_else(|| too_long(&model, step, &predicted))
+                .or_else(|| missing_acl(step, &predicted))
+                .or_else(|| interruptible(&model));
             let (next, op) = match found {
                 None => (Plan::Whole, step.op.clone()),
                 Some((deviation, Verdict::Outcome)) => (Plan::Outcome(deviation), step.op.clone()),
