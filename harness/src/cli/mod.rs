@@ -250,6 +250,7 @@ fn profile(worker: &WorkerConfig) -> Profile {
     let profile = Profile {
         reserved_names: worker.level == Level::Linux,
         capabilities: usual.capabilities && worker.level == Level::Linux,
+        acls: usual.acls && worker.level == Level::Linux,
         xattr_whiteouts: usual.xattr_whiteouts && worker.level == Level::Linux,
         ..usual
     };

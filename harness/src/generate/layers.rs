@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::dice::Dice;
 use super::names::Pool;
 use super::profile::Profile;
+use crate::acl::{Acl, Role, Tag};
 use crate::bytes::Bytes;
 use crate::case::{Case, Entry, LAYER_TIME, Layer, MAX_LOWERS, Node, NodeKind};
 use crate::step::Device;
@@ -471,6 +472,35 @@ pub(super) fn capability() -> Bytes {
     Bytes::from(&value[..])
 }
 
+/// Whose ids an access control list may name: in a user namespace with one id there is no other. Nobody's where there
+/// are no lists.
+pub(super) fn named(profile: &Profile) -> &'static [u32] {
+    match (profile.acls, profile.privilege) {
+        (false, _) => &[],
+        (true, Privilege::Root) => &[1000, 1000, 3000, 1, 0],
+        (true, Privilege::Rootless) => &[0],
+    }
+}
+
+/// A valid access control list that names some of these ids, or none.
+pub(super) fn acl(ids: &[u32], dice: &mut Dice<'_>) -> Acl {
+    let bits = |dice: &mut Dice<'_>| *dice.one(&[7, 6, 5, 4, 4, 0, 2]);
+    let mut entries = vec![(Tag::Owner, *dice.one(&[7, 6, 7, 4]))];
+    let (users, groups) = *dice.one(&[(1, 0), (1, 0), (1, 1), (2, 0), (0, 1), (0, 0)]);
+    for _ in 0..users {
+        entries.push((Tag::User(*dice.one(ids)), bits(dice)));
+    }
+    entries.push((Tag::OwningGroup, bits(dice)));
+    for _ in 0..groups {
+        entries.push((Tag::Group(*dice.one(ids)), bits(dice)));
+    }
+    if users + groups > 0 || dice.percent(30) {
+        entries.push((Tag::Mask, *dice.one(&[7, 7, 5, 6, 4, 0])));
+    }
+    entries.push((Tag::Other, *dice.one(&[0, 0, 4, 5, 7])));
+    Acl(entries)
+}
+
 fn attributes(node: &mut Node, profile: &Profile, dice: &mut Dice<'_>) {
     if profile.privilege == Privilege::Root && dice.percent(12) {
         node.uid = *dice.one(&[0, 1, 1000, 1000, 1000]);
@@ -481,6 +511,18 @@ fn attributes(node: &mut Node, profile: &Profile, dice: &mut Dice<'_>) {
     }
     if profile.capabilities && matches!(node.kind, NodeKind::File(_)) && dice.percent(4) {
         node.xattrs.push((Bytes::from("security.capability"), capability()));
+    }
+    let ids = named(profile);
+    let is_dir = node.kind == NodeKind::Dir;
+    for role in [Role::Access, Role::Default] {
+        let fits = if role == Role::Default { is_dir } else { !matches!(node.kind, NodeKind::Symlink(_)) };
+        if fits && !ids.is_empty() && dice.percent(2) {
+            let acl = acl(ids, dice);
+            if role == Role::Access {
+                node.mode = node.mode & !0o777 | acl.bits();
+            }
+            node.xattrs.push((Bytes::from(role.xattr()), acl.encode()));
+        }
     }
     let takes_user = matches!(node.kind, NodeKind::Dir | NodeKind::File(_));
     if profile.user_xattrs && takes_user && dice.percent(10) {

@@ -29,6 +29,8 @@ pub struct Profile {
     pub xattr_whiteouts: bool,
     /// Whether files may have security.capability, where root draws: that is for Linux alone to say.
     pub capabilities: bool,
+    /// Whether there are access control lists.
+    pub acls: bool,
     /// Whether names may begin with `.wh.`, which other implementations take for whiteouts as AUFS has them.
     pub reserved_names: bool,
 }
@@ -48,6 +50,7 @@ impl Profile {
             marks: true,
             xattr_whiteouts: true,
             capabilities: privilege == Privilege::Root,
+            acls: true,
             reserved_names: true,
         }
     }

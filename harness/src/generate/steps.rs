@@ -76,7 +76,7 @@ pub(super) const PARTS: &[u32] = &[24, 32, 56, 72, 120, 300, 0, 1000];
 
 /// How often each is drawn, out of their sum. A motif is several steps.
 const WEIGHTS: &[(usize, What)] = &[
-    (11, What::Motif),
+    (14, What::Motif),
     (14, What::Open),
     (2, What::Close),
     (3, What::Read),

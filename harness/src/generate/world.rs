@@ -3,9 +3,10 @@
 
 use super::aim::Aim;
 use super::dice::Dice;
-use super::layers::{absolute, capability};
+use super::layers::{absolute, acl, capability, named};
 use super::names::Pool;
 use super::profile::Profile;
+use crate::acl::Acl;
 use crate::bytes::Bytes;
 use crate::case::{Case, Layer};
 use crate::step::{Actor, On, Op, OpenFlags, SLOTS, Slot, StatusFlags, Step, XattrFlags, footprint_of};
@@ -44,6 +45,8 @@ pub(super) struct World<'p, A> {
     actors: &'static [Actor],
     /// Whether files may have security.capability.
     capabilities: bool,
+    /// Whose ids an access control list may name, if there may be any.
+    named: &'static [u32],
     /// The mount options of the case.
     options: Vec<String>,
 }
@@ -70,6 +73,7 @@ impl<'p, A: Aim> World<'p, A> {
             observe_in: 0,
             acted: *dice.one(&[0, 0, 15, 50]),
             capabilities: profile.capabilities,
+            named: named(profile),
             options: case.options.clone(),
             // In a user namespace with one id there is nobody else than root to be.
             actors: if profile.privilege == Privilege::Root {
@@ -127,6 +131,11 @@ impl<'p, A: Aim> World<'p, A> {
     pub fn set_capability(&self, path: &Bytes) -> Option<Op> {
         let (on, name) = (On::Path(path.clone()), Bytes::from("security.capability"));
         self.capabilities.then(|| Op::SetXattr { on, name, value: capability(), flags: XattrFlags::default() })
+    }
+
+    /// An access control list, where the case may hold any.
+    pub fn acl(&self, dice: &mut Dice<'_>) -> Option<Acl> {
+        (!self.named.is_empty()).then(|| acl(self.named, dice))
     }
 
     /// Whether somebody else than root makes calls in this case.

@@ -3,11 +3,13 @@
 //! A motif is only several steps, each as total as any other: it makes a shape likely and promises
 //! nothing about what comes of it.
 
+mod acls;
 mod attributes;
 mod descriptors;
 mod lowers;
 mod names;
 
+use acls::{follow_a_list, inherit_a_list, refuse_a_list, set_a_list, set_ones_own_list};
 use attributes::{
     as_somebody, change_again, fail_on_an_alias, name_and_value, open_in_sticky, remove_a_lower_value, write_to_setuid,
 };
@@ -53,7 +55,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
     }
-    let ops = match dice.below(44) {
+    let ops = match dice.below(57) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -74,8 +76,8 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         19 | 36 => change_what_is_gone(world, dice),
         20 => change_again(world, dice),
         21 => change_where_nothing_is(world, dice),
-        22 => open_in_sticky(world, dice),
-        23..=26 => return as_somebody(world, dice),
+        22 | 50 => open_in_sticky(world, dice),
+        23..=26 | 51 => return as_somebody(world, dice),
         28 => share_a_position(world, dice),
         29 => link_what_is_open(world, dice),
         30 | 37 => work_in_a_directory(world, dice),
@@ -87,6 +89,11 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         40 => copy_up_what_is_large(world, dice),
         41 if index => count_the_names(world, dice),
         42 => append_from_now_on(world, dice),
+        44 | 45 => inherit_a_list(world, dice),
+        46 => set_a_list(world, dice),
+        47 | 48 | 52 => return follow_a_list(world, dice),
+        49 | 53 | 54 => refuse_a_list(world, dice),
+        55 | 56 => return set_ones_own_list(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
