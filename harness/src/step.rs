@@ -11,7 +11,7 @@ mod flags;
 use serde::{Deserialize, Serialize};
 
 pub use device::{Device, ForbiddenDevice, Special};
-pub use flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, StatusFlags, Whence, XattrFlags};
+pub use flags::{AtFlags, FallocateMode, InodeFlags, OpenFlags, RenameFlags, StatusFlags, Whence, XattrFlags};
 
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -165,7 +165,7 @@ pub enum Op {
         path: Bytes,
         /// `O_*`.
         flags: OpenFlags,
-        /// Mode for `O_CREAT`.
+        /// Mode for `O_CREAT` and `O_TMPFILE`.
         mode: u32,
     },
     /// `close SLOT`: close(2).
@@ -526,6 +526,18 @@ pub enum Op {
         /// `FALLOC_FL_*`.
         mode: FallocateMode,
     },
+    /// `getflags SLOT`: ioctl(2) with FS_IOC_GETFLAGS; what is protected shows as `i` and `a`.
+    Getflags {
+        /// The slot.
+        slot: Slot,
+    },
+    /// `setflags SLOT [FLAGS]`: ioctl(2) with FS_IOC_GETFLAGS and FS_IOC_SETFLAGS, as chattr(1) does it.
+    Setflags {
+        /// The slot.
+        slot: Slot,
+        /// The flags from now on; others than those that have a name stay.
+        flags: InodeFlags,
+    },
     /// `setfl SLOT [FLAGS]`: fcntl(2) with F_SETFL.
     Setfl {
         /// The slot.
@@ -603,6 +615,8 @@ impl Op {
             Op::CopyFileRange { .. } => "copy_file_range",
             Op::Sendfile { .. } => "sendfile",
             Op::Fallocate { .. } => "fallocate",
+            Op::Getflags { .. } => "getflags",
+            Op::Setflags { .. } => "setflags",
             Op::Setfl { .. } => "setfl",
             Op::Umask { .. } => "umask",
             Op::Remount => "remount",
@@ -677,6 +691,8 @@ impl Op {
         "copy_file_range",
         "sendfile",
         "fallocate",
+        "getflags",
+        "setflags",
         "setfl",
         "umask",
         "remount",
@@ -694,7 +710,7 @@ impl Op {
     pub fn is_mutating(&self) -> bool {
         match self {
             Op::Open { flags, .. } => {
-                let changes = flags.has(libc::O_CREAT) || flags.has(libc::O_TRUNC);
+                let changes = flags.creates() || flags.has(libc::O_TRUNC);
                 flags.writes() || changes && !flags.has(libc::O_PATH)
             }
             Op::Write { .. }
@@ -720,6 +736,7 @@ impl Op {
             | Op::Flink { .. }
             | Op::CopyFileRange { .. }
             | Op::Sendfile { .. }
+            | Op::Setflags { .. }
             | Op::Fallocate { .. } => true,
             _ => false,
         }

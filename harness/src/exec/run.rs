@@ -19,7 +19,7 @@ use super::watchdog::Unfinished;
 use crate::bytes::Bytes;
 use crate::case::{Case, Layer};
 use crate::errno::Errno;
-use crate::step::{Actor, NewTime, On, Op, SLOTS, Slot, Special};
+use crate::step::{Actor, InodeFlags, NewTime, On, Op, SLOTS, Slot, Special};
 use crate::trace::{
     End, Environment, LowerDigest, MountError, Observation, Outcome, Span, StepTrace, Time, Trace, TreeSeen, Value,
 };
@@ -365,6 +365,14 @@ impl Runner {
             }
             Op::Ftruncate { slot, len } => sys::ftruncate(number(slots, *slot), *len).map(unit),
             Op::Fsync { slot } => sys::fsync(number(slots, *slot)).map(unit),
+            Op::Getflags { slot } => {
+                let flags = sys::inode_flags(number(slots, *slot))?;
+                Ok(Value::Bytes(Bytes::from(InodeFlags(flags).letters())))
+            }
+            Op::Setflags { slot, flags } => {
+                let others = sys::inode_flags(number(slots, *slot))? & !InodeFlags::ALL;
+                sys::set_inode_flags(number(slots, *slot), others | flags.0).map(unit)
+            }
             Op::Setfl { slot, flags } => sys::setfl(number(slots, *slot), flags.0).map(unit),
             Op::Fdatasync { slot } => sys::fdatasync(number(slots, *slot)).map(unit),
             Op::Getdents { slot, size } => self.looker.getdents(number(slots, *slot), *size as usize).map(Value::List),

@@ -68,6 +68,9 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
         let at = dice.between(usize::from(upper_empty), trees.len() - 1);
         wide(&mut trees[at], &skeleton, dice);
     }
+    if !upper_empty && dice.percent(6) {
+        protect(&mut trees[0], dice);
+    }
     for (at, tree) in trees.iter_mut().enumerate() {
         if dice.percent(if at == 0 && upper_empty { 0 } else { 8 }) {
             let mut root = Node::new(NodeKind::Dir);
@@ -83,6 +86,16 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
         .map(|tree| Layer { entries: tree.into_iter().map(|(path, node)| Entry { path, node }).collect() });
     let upper = layers.next().unwrap_or_default();
     Case { options, lowers: layers.collect(), upper, ..Case::default() }
+}
+
+/// Makes something of the upper immutable or append-only, or nearly.
+fn protect(upper: &mut Tree, dice: &mut Dice<'_>) {
+    let fits = |kind: &NodeKind| matches!(kind, NodeKind::File(_) | NodeKind::Dir);
+    let paths: Vec<Bytes> = upper.iter().filter(|(_, node)| fits(&node.kind)).map(|(path, _)| path.clone()).collect();
+    let value = Bytes::from(*dice.one(&["i", "a", "ai", "ia", "ix", "ax", ""]));
+    if let Some(node) = dice.any(&paths).and_then(|path| upper.get_mut(path)) {
+        node.xattrs.push((Bytes::from("@protattr"), value));
+    }
 }
 
 /// Makes a directory of one layer lead to one of a layer below, as a rename would have left it: with a

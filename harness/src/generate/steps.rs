@@ -10,7 +10,8 @@ use super::world::World;
 use crate::bytes::Bytes;
 use crate::case::Case;
 use crate::step::{
-    AtFlags, Device, FallocateMode, NewTime, On, Op, RenameFlags, Slot, Special, StatusFlags, Whence, XattrFlags,
+    AtFlags, Device, FallocateMode, InodeFlags, NewTime, On, Op, RenameFlags, Slot, Special, StatusFlags, Whence,
+    XattrFlags,
 };
 use crate::trace::{Kind, Privilege, Time};
 
@@ -69,6 +70,7 @@ enum What {
     Transfer,
     Fallocate,
     Setfl,
+    Flags,
 }
 
 /// Sizes of buffers that hold one entry, a few, or none.
@@ -125,6 +127,7 @@ const WEIGHTS: &[(usize, What)] = &[
     (4, What::Transfer),
     (3, What::Fallocate),
     (2, What::Setfl),
+    (1, What::Flags),
 ];
 
 /// Gives the case its steps.
@@ -387,6 +390,11 @@ fn one<A: Aim>(world: &mut World<'_, A>, what: What, privilege: Privilege, dice:
                 None => Op::Setfl { slot: slot(world, dice.percent(70), |_| true, dice), flags: status(world, dice) },
             }
         }
+        What::Flags => match held(world, aimed, |kind| !aimed || matches!(kind, Kind::File | Kind::Dir), dice) {
+            Some(slot) if dice.percent(25) => Op::Getflags { slot },
+            Some(slot) => Op::Setflags { slot, flags: protection(dice) },
+            None => open_any(world, dice),
+        },
         What::Umask => Op::Umask { mode: *dice.one(&[0, 0o22, 0o77, 0o777, 0o27]) },
     }
 }
@@ -563,7 +571,7 @@ fn open<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> O
     if aimed && dice.percent(25) {
         return open_to_write(world, dice);
     }
-    let (flags, path) = match dice.below(12) {
+    let (flags, path) = match dice.below(13) {
         0 | 1 => (libc::O_RDONLY, place(world, aimed, |kind| kind == Kind::File, dice)),
         2 => (libc::O_RDONLY | libc::O_DIRECTORY, place(world, aimed, |kind| kind == Kind::Dir, dice)),
         3 => (libc::O_RDONLY | libc::O_NOFOLLOW, place(world, aimed, |_| true, dice)),
@@ -575,13 +583,19 @@ fn open<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) -> O
         8 => (libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY, free(world, aimed, dice)),
         9 => (libc::O_RDONLY | libc::O_TRUNC, place(world, aimed, |kind| kind == Kind::File, dice)),
         10 => (libc::O_WRONLY | libc::O_NOFOLLOW, place(world, aimed, |kind| kind == Kind::File, dice)),
+        11 => {
+            let access = *dice.one(&[libc::O_RDWR, libc::O_RDWR, libc::O_WRONLY, libc::O_RDONLY]);
+            let how = *dice.one(&[0, 0, libc::O_EXCL, libc::O_APPEND, libc::O_TRUNC, libc::O_NOFOLLOW, libc::O_CREAT]);
+            (libc::O_TMPFILE | access | how, place(world, aimed, |kind| kind == Kind::Dir, dice))
+        }
         _ => {
             let how = *dice.one(&[0, libc::O_TRUNC, libc::O_DIRECTORY, libc::O_CREAT | libc::O_DIRECTORY]);
             (libc::O_RDWR | how, world.any(dice))
         }
     };
-    let mode = if flags & libc::O_CREAT == 0 { 0 } else { *dice.one(&[0o644, 0o644, 0o600, 0o4755, 0]) };
-    Op::Open { slot: any_slot(dice), path, flags: world.safe(flags, dice), mode }
+    let flags = world.safe(flags, dice);
+    let mode = if flags.creates() { *dice.one(&[0o644, 0o644, 0o600, 0o4755, 0o2775, 0]) } else { 0 };
+    Op::Open { slot: any_slot(dice), path, flags, mode }
 }
 
 fn open_to_write<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Op {
@@ -634,6 +648,12 @@ fn transfer<A: Aim>(world: &mut World<'_, A>, aimed: bool, dice: &mut Dice<'_>) 
     } else {
         Op::Sendfile { to, from, from_at: at(dice), len }
     }
+}
+
+/// What protects an inode from now on; often nothing, so that cases go on.
+pub(super) fn protection(dice: &mut Dice<'_>) -> InodeFlags {
+    let (immutable, append) = (InodeFlags::IMMUTABLE, InodeFlags::APPEND);
+    InodeFlags(*dice.one(&[0, 0, 0, immutable, append, immutable | append]))
 }
 
 /// Flags for an open file. What may wait is told not to, as when it is opened.

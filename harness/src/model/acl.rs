@@ -32,6 +32,7 @@ impl Model {
         if acl.is_none() && value.is_some() {
             self.holds_or(Clause::AclEmpty, Errno::EINVAL)?;
         }
+        self.spare(id, Clause::FatXattrs)?;
         match self.kind_of(id) {
             Some(Kind::Symlink) => return Err(self.refuse(Clause::AclSymlink, Errno::EOPNOTSUPP)),
             Some(Kind::Dir) => {}

@@ -21,6 +21,7 @@ impl Model {
     }
 
     pub(super) fn chmod(&mut self, id: DentryId, mode: u32) -> Result<(), Errno> {
+        self.spare(id, Clause::FatAttributes)?;
         if !self.owns(id) && self.rules.holds(Clause::PrmOwner) {
             return Err(Errno::EPERM);
         }
@@ -44,6 +45,7 @@ impl Model {
         }
         self.knows_flags(flags, libc::AT_SYMLINK_NOFOLLOW)?;
         let id = self.walk_at(path, flags)?;
+        self.spare(id, Clause::FatAttributes)?;
         if self.kind_of(id) == Some(Kind::Symlink) {
             return Err(self.refuse(Clause::VfsChmodLink, Errno::EOPNOTSUPP));
         }
@@ -68,6 +70,9 @@ impl Model {
         let unmapped = |id: Option<u32>| id.is_some_and(|id| id != 0);
         if !self.context.initial_capabilities() && (unmapped(uid) || unmapped(gid)) {
             return Err(self.refuse(Clause::VfsChownUnmapped, Errno::EINVAL));
+        }
+        if uid.is_some() || gid.is_some() {
+            self.spare(id, Clause::FatAttributes)?;
         }
         let Some((cached, owner)) = self.cache.at(id).map(|n| (n.mode, n.owner)) else { return Err(Errno::ESTALE) };
         let setgid = cached & 0o2000 != 0 && (cached & 0o010 != 0 || !self.in_group(owner.1));
@@ -116,6 +121,10 @@ impl Model {
             return Ok(());
         }
         let id = self.on(on)?;
+        let touches = atime == NewTime::Now && mtime == NewTime::Now;
+        if !touches || self.is_immutable(id) {
+            self.spare(id, Clause::FatAttributes)?;
+        }
         if !self.owns(id) {
             // Anybody who may write may set both times to now.
             if atime != NewTime::Now || mtime != NewTime::Now {
@@ -156,6 +165,10 @@ impl Model {
 
     fn access_as(&mut self, path: &[u8], mode: u32, flags: AtFlags) -> Result<(), Errno> {
         let id = self.walk_at(path, flags)?;
+        // Asked before the rest.
+        if mode & 2 != 0 && self.is_immutable(id) {
+            self.may(id, WRITE)?;
+        }
         let Some(node) = self.cache.at(id) else { return Err(Errno::ENOENT) };
         let both = node.mode & self.disk[node.real()].mode;
         // No mode bit stops root but a missing execute bit.
@@ -174,6 +187,7 @@ impl Model {
             _ => return Err(self.refuse(Clause::VfsTruncateKind, Errno::EINVAL)),
         }
         self.may(id, WRITE)?;
+        self.spare_append_only(id, Clause::FatTruncate)?;
         self.must_copy_up(id, Clause::CupTruncate)?;
         // Taking a capability away is a change of an attribute, and comes first (`setattr_prepare`).
         if self.cache.at(id).is_some_and(|n| n.upper.is_none() && self.disk[n.real()].xattr(CAPABILITY).is_some()) {

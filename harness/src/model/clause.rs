@@ -72,6 +72,7 @@ clauses! {
     VfsOpenNotDir = "VFS-12.notdir", Contract, "O_DIRECTORY of what is no directory is ENOTDIR.", "fs/namei.c do_open";
     VfsOpenNoFollow = "VFS-12.nofollow", Contract, "O_NOFOLLOW of a symlink is ELOOP.", "fs/namei.c may_open";
     VfsOpenDirWrite = "VFS-12.isdir", Contract, "Opening a directory for writing, or with O_TRUNC, is EISDIR.", "fs/namei.c may_open";
+    VfsTmpfileAccess = "VFS-12.tmpfile", Linux, "O_TMPFILE without write access is EINVAL before the path is walked.", "fs/open.c build_open_flags";
     VfsOpenTruncates = "VFS-12.trunc", Contract, "O_TRUNC empties a regular file and dates it now, whatever the access mode.", "fs/namei.c handle_truncate";
     VfsOpenNoDevice = "VFS-13.enxio", Linux, "Opening a socket, or a device that no driver owns, is ENXIO.", "fs/inode.c no_open, fs/char_dev.c chrdev_open";
     VfsFifoNoReader = "VFS-13.fifo", Linux, "Opening a fifo O_WRONLY|O_NONBLOCK while nobody reads from it is ENXIO.", "fs/pipe.c fifo_open";
@@ -271,6 +272,11 @@ clauses! {
     CreNoOpaque = "OPQ-01.plain", Linux, "mkdir where no upper whiteout was makes no opaque directory while no feature forbids offline changes (OPQ-01b).", "dir.c ovl_create_upper";
     CreFeatureOpaque = "OPQ-01.feature", Linux, "mkdir in a merged directory makes an opaque one while index, metacopy, redirect_dir or xino is on.", "dir.c ovl_create_upper, super.c ovl_allow_offline_changes";
     CreLowerWhiteout = "CRE-03.lower", Linux, "A whiteout in a lower layer alone does not make mkdir opaque.", "dir.c ovl_dentry_is_whiteout";
+    TmpMade = "CRE-08.made", Linux, "open with O_TMPFILE makes a regular file without a name in the upper of a directory, which is copied up for it (CUP-05).", "dir.c ovl_tmpfile";
+    TmpUndated = "CRE-08.undated", Linux, "A file made with O_TMPFILE dates nothing of its directory.", "dir.c ovl_create_tmpfile";
+    TmpLinked = "CRE-08.linked", Linux, "A file made with O_TMPFILE has no link and can be given its first name by its descriptor, in any directory.", "fs/namei.c vfs_tmpfile, vfs_link, I_LINKABLE";
+    TmpExclusive = "CRE-08.excl", Linux, "A file made with O_TMPFILE and O_EXCL can never be linked: ENOENT.", "fs/namei.c vfs_tmpfile";
+    TmpOnce = "CRE-08.once", Linux, "A file made with O_TMPFILE that had a name and lost it cannot be linked again: ENOENT.", "fs/namei.c vfs_link";
     LnkShared = "LNK-01.shared", Contract, "A hard link through the overlay shares data and attributes and counts as a link.", "dir.c ovl_link";
     LnkImpure = "LNK-02.impure", Linux, "Linking what has an origin marks the new parent impure.", "dir.c ovl_create_or_link";
     LnkBroken = "LNK-03.broken", Linux, "With index off, copying up one of several lower hard links breaks it off the others.", "copy_up.c ovl_do_copy_up";
@@ -356,6 +362,29 @@ clauses! {
     CupAcl = "CUP-11.acl", Contract, "Copying up keeps ACLs.", "copy_up.c ovl_copy_acl";
     AclAccess = "PRM-01.acl", Contract, "An access ACL decides for everybody but the owner: the user's own entry, else those of groups, both masked, else that of others.", "inode.c ovl_get_inode_acl, fs/posix_acl.c posix_acl_permission";
     AclZero = "PRM-01.zero", Linux, "An ACL is not looked at while the mode grants the group nothing: named users and groups are others then.", "fs/namei.c acl_permission_check";
+
+    // Flags of inodes.
+    FatKind = "FAT-01.kind", Linux, "What is neither a regular file nor a directory has no flags: ENOTTY.", "inode.c ovl_special_inode_operations, fs/file_attr.c vfs_fileattr_set";
+    FatShown = "FAT-01.shown", Linux, "FS_IOC_GETFLAGS shows what protects the merged inode.", "inode.c ovl_fileattr_get";
+    FatOwner = "FAT-02.owner", Linux, "FS_IOC_SETFLAGS is for who owns the file: EPERM, without copy-up.", "fs/file_attr.c vfs_fileattr_set";
+    FatCapability = "FAT-02.capability", Linux, "Changing what is immutable or append-only needs CAP_LINUX_IMMUTABLE in the initial user namespace: EPERM, without copy-up.", "fs/file_attr.c fileattr_set_prepare";
+    FatCopyUp = "CUP-05.flags", Format, "FS_IOC_SETFLAGS copies up the attributes, and dates them, even if nothing changes.", "inode.c ovl_fileattr_set";
+    FatStored = "FAT-02.stored", Format, "Immutable and append-only are stored in the upper as the xattr protattr, of the letters a and i; no flag of the upper inode is set.", "util.c ovl_set_protattr";
+    FatCleared = "FAT-02.cleared", Format, "Taking both away removes the xattr.", "util.c ovl_set_protattr";
+    FatKept = "FAT-02.kept", Linux, "What has protattr in the upper is protected when it is looked up, in a later mount too.", "util.c ovl_check_protattr";
+    FatForm = "FAT-02.form", Linux, "A protattr that is empty or has another letter means nothing.", "util.c ovl_check_protattr";
+    FatRoot = "FAT-02.root", Linux, "protattr of the root is not read by a later mount: it protects no more, and stays.", "super.c ovl_get_root";
+    FatWrite = "FAT-03.write", Linux, "What is immutable cannot be opened for writing or truncated, and nothing is made in an immutable directory, whoever asks: EPERM.", "fs/namei.c inode_permission";
+    FatAppend = "FAT-03.append", Linux, "What is append-only is opened for writing only with O_APPEND and without O_TRUNC: EPERM.", "fs/namei.c may_open";
+    FatAttributes = "FAT-03.attributes", Linux, "Mode, owner and times of what is immutable or append-only do not change: EPERM; but times of what is append-only can be set to now.", "fs/attr.c may_setattr";
+    FatXattrs = "FAT-03.xattrs", Linux, "Xattrs of what is immutable or append-only do not change: EPERM.", "fs/xattr.c may_write_xattr";
+    FatLink = "FAT-03.link", Linux, "What is immutable or append-only gets no other name: EPERM.", "fs/namei.c vfs_link";
+    FatRemove = "FAT-03.remove", Linux, "What is immutable or append-only is neither removed nor renamed nor replaced: EPERM (RMV-12).", "fs/namei.c may_delete";
+    FatDirectory = "FAT-03.directory", Linux, "No name leaves an append-only directory: EPERM.", "fs/namei.c may_delete";
+    FatTruncate = "FAT-03.truncate", Linux, "What is append-only cannot be truncated, through no descriptor either: EPERM.", "fs/open.c vfs_truncate, do_ftruncate";
+    FatAllocate = "FAT-03.allocate", Linux, "fallocate of what is immutable is EPERM, and of what is append-only with any mode but KEEP_SIZE.", "fs/open.c vfs_fallocate";
+    FatCopy = "FAT-03.copy", Linux, "copy_file_range to what is immutable is EPERM, though write through the same descriptor is not.", "fs/read_write.c generic_copy_file_checks";
+    FatSetfl = "FAT-03.setfl", Linux, "F_SETFL neither sets nor clears O_APPEND of what is append-only: EPERM.", "fs/fcntl.c setfl";
 
     // Open files.
     FilSeekHole = "FIL-10.hole", Linux, "SEEK_DATA and SEEK_HOLE are answered by the real file; beyond its data they are ENXIO.", "file.c ovl_llseek";

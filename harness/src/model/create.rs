@@ -1,4 +1,4 @@
-//! Creation: mkdir, mknod, symlink, open(O_CREAT) and link (`ovl_create_object`, `ovl_link`).
+//! Creation: mkdir, mknod, symlink, open(O_CREAT), open(O_TMPFILE) and link (`ovl_create_object`, `ovl_tmpfile`, `ovl_link`).
 
 use super::Model;
 use super::clause::Clause;
@@ -8,7 +8,7 @@ use super::disk::{Body, Inherited, Ino, Owner, Swap, XattrValue};
 use super::overlay::{DentryId, Node, NodeId, Pipe};
 use crate::acl::Role;
 use crate::errno::Errno;
-use crate::step::{AtFlags, Device, Slot, Special};
+use crate::step::{AtFlags, Device, InodeFlags, Slot, Special};
 use crate::trace::Kind;
 
 /// What is put at a free name.
@@ -151,14 +151,18 @@ impl Model {
         let id = self.walk_create(new, false)?;
         self.may_link(old)?;
         self.may_create(id)?;
+        self.spare(old, Clause::FatLink)?;
         if self.is_dir(old) && self.rules.holds(Clause::VfsLinkDir) {
             return Err(Errno::EPERM);
         }
         if self.is_dir(old) {
             return Err(Errno::EISDIR);
         }
-        if self.cache.at(old).is_some_and(|n| self.links_of(n) == 0) {
-            return Err(self.refuse(Clause::VfsLinkGone, Errno::ENOENT));
+        if let Some(node) = self.cache.at(old) {
+            let (links, linkable) = (self.links_of(node), self.disk[node.real()].linkable);
+            if links == 0 && !(linkable && self.rules.holds(Clause::TmpLinked)) {
+                return Err(self.refuse(Clause::VfsLinkGone, Errno::ENOENT));
+            }
         }
         self.must_copy_up(old, Clause::CupLink)?;
         self.copy_up(old, Copy::Attributes)?;
@@ -224,7 +228,7 @@ impl Model {
         let is_link = matches!(&new, New::Link(_));
         let too_long = matches!(&new, New::Object(Body::Symlink(to), ..) if to.len() >= self.disk.traits.symlink_limit);
         // The upper filesystem links nothing that has no name there.
-        let gone = matches!(&new, New::Link(ino) if self.disk[*ino].nlink == 0);
+        let gone = matches!(&new, New::Link(ino) if self.disk[*ino].nlink == 0 && !self.disk[*ino].linkable);
         let ino;
         if !over_whiteout {
             if self.disk.child(upper_dir, &name).is_some() {
@@ -306,11 +310,19 @@ impl Model {
         if is_link {
             return Ok(());
         }
-        let node = Node {
+        let node = self.cache.add_node(self.new_node(ino));
+        self.cache.instantiate(id, node);
+        Ok(())
+    }
+
+    /// The overlay inode of something new in the upper.
+    fn new_node(&self, ino: Ino) -> Node {
+        Node {
             kind: self.disk[ino].body.kind(),
             mode: self.disk[ino].mode,
             owner: (self.disk[ino].uid, self.disk[ino].gid),
             size: self.disk.size(ino),
+            flags: InodeFlags::default(),
             upper: Some(ino),
             lowers: Vec::new(),
             by_lower: false,
@@ -328,10 +340,31 @@ impl Model {
             nlink: 1,
             refs: 0,
             pipe: Pipe::default(),
-        };
+        }
+    }
+
+    /// `ovl_tmpfile`: a regular file that is in the upper of a directory by its filesystem alone, for a descriptor
+    /// to hold. Unlike what has a name it may be made in a directory that was removed.
+    pub(super) fn make_nameless(&mut self, dir: DentryId, mode: u32, linkable: bool) -> Result<DentryId, Errno> {
+        let unknown = self.context.view == View::Overlay && self.context.kernel < (6, 10);
+        if unknown || !self.rules.holds(Clause::TmpMade) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        self.copy_up_parent(dir)?;
+        let Some(upper_dir) = self.cache.at(dir).and_then(|n| n.upper) else { return Err(Errno::ESTALE) };
+        if self.disk[upper_dir].nlink == 0 && self.disk.traits.refuses_in_removed {
+            return Err(Errno::EPERM);
+        }
+        let (owner, inherited) = self.new_owner(dir, mode, Kind::File);
+        let ino = self.disk.alloc(&self.rules, Body::File(Default::default()), owner);
+        self.disk.set_inherited(ino, inherited);
+        self.disk.raw(ino).linkable = linkable || !self.rules.holds(Clause::TmpExclusive);
+        if !self.rules.holds(Clause::TmpUndated) {
+            self.disk.date_dir(&mut self.rules, upper_dir);
+        }
+        let node = Node { nlink: 0, ..self.new_node(ino) };
         let node = self.cache.add_node(node);
-        self.cache.instantiate(id, node);
-        Ok(())
+        Ok(self.cache.add_nameless(dir, node))
     }
 
     /// Renames something in the work directory to a place in the upper.

@@ -14,6 +14,7 @@ use super::value::Stamp;
 use crate::acl::{Acl, Role};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
+use crate::step::InodeFlags;
 use crate::trace::Kind;
 
 /// Index of an inode on the disk; never reused.
@@ -89,6 +90,10 @@ pub struct Inode {
     pub gid: u32,
     /// Link count.
     pub nlink: u32,
+    /// What protects it, where there is no overlay: an overlay has that in an xattr.
+    pub flags: InodeFlags,
+    /// It may be given a name although it has none: what O_TMPFILE made (`I_LINKABLE`).
+    pub linkable: bool,
     /// Last access.
     pub atime: Stamp,
     /// Last modification.
@@ -214,6 +219,8 @@ impl Disk {
             uid,
             gid,
             nlink,
+            flags: InodeFlags::default(),
+            linkable: false,
             atime,
             mtime,
             ctime,
@@ -254,7 +261,7 @@ impl Disk {
         inode
     }
 
-    fn date_ctime(&mut self, rules: &mut Rules, ino: Ino) {
+    pub(super) fn date_ctime(&mut self, rules: &mut Rules, ino: Ino) {
         let now = self.now;
         let dated = rules.holds(Clause::FsCtime);
         let inode = self.changed(rules, ino);
@@ -264,7 +271,7 @@ impl Disk {
     }
 
     /// Dates a directory in which a name came or went (FS-01.dirtime).
-    fn date_dir(&mut self, rules: &mut Rules, dir: Ino) {
+    pub(super) fn date_dir(&mut self, rules: &mut Rules, dir: Ino) {
         let now = self.now;
         let dated = rules.holds(Clause::FsDirTime);
         let inode = self.changed(rules, dir);
@@ -326,6 +333,9 @@ impl Disk {
     pub fn link(&mut self, rules: &mut Rules, ino: Ino, dir: Ino, name: &[u8]) {
         self.insert(dir, name, ino);
         self.links(rules, ino, 1);
+        if self[ino].linkable && rules.holds(Clause::TmpOnce) {
+            self.inodes[ino as usize].linkable = false;
+        }
         self.date_ctime(rules, ino);
         self.date_dir(rules, dir);
     }

@@ -37,6 +37,12 @@ impl Model {
         if !file.flags.writes() {
             return Err(self.refuse(Clause::VfsBadSlot, Errno::EBADF));
         }
+        if mode.operation() != 0 {
+            self.spare_append_only(file.dentry, Clause::FatAllocate)?;
+        }
+        if self.is_immutable(file.dentry) {
+            self.spare(file.dentry, Clause::FatAllocate)?;
+        }
         match self.kind_of(file.dentry) {
             Some(Kind::File) => {}
             Some(Kind::Fifo) => return Err(self.refuse(Clause::FalKind, Errno::ESPIPE)),

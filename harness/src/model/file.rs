@@ -9,7 +9,7 @@ use super::clause::Clause;
 use super::copy_up::Copy;
 use super::disk::{Body, Ino};
 use super::overlay::{DentryId, Node, Snapshot};
-use super::permission::{READ, WRITE};
+use super::permission::{EXEC, READ, WRITE};
 use super::walk::{Last, Walk};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
@@ -101,6 +101,9 @@ impl Model {
         if create && flags.has(libc::O_DIRECTORY) && self.rules.holds(Clause::VfsOpenCreateDirectory) {
             return Err(Errno::EINVAL);
         }
+        if flags.has(libc::O_TMPFILE) {
+            return self.open_tmpfile(path, flags, mode);
+        }
         let mut walk = Walk::default();
         let (mut dir, mut last) = self.walk_parent(&mut walk, path)?;
         let mut need_dir = flags.has(libc::O_DIRECTORY);
@@ -165,11 +168,30 @@ impl Model {
             let read = if flags.reads() || flags.0 & libc::O_ACCMODE == libc::O_ACCMODE { READ } else { 0 };
             let writes = flags.writes() || flags.has(libc::O_TRUNC) || flags.0 & libc::O_ACCMODE == libc::O_ACCMODE;
             self.may(id, read | if writes { WRITE } else { 0 })?;
+            let appends = flags.0 & libc::O_ACCMODE == libc::O_RDONLY || flags.has(libc::O_APPEND);
+            if !appends || flags.has(libc::O_TRUNC) {
+                self.spare_append_only(id, Clause::FatAppend)?;
+            }
         }
         self.open_dentry(id, flags)?;
         if truncates && self.kind_of(id) == Some(Kind::File) && self.rules.holds(Clause::VfsOpenTruncates) {
             self.truncate_open(id);
         }
+        Ok(self.opened(id, flags))
+    }
+
+    /// `do_tmpfile`: neither O_TRUNC nor the access mode matter any more, since the file is new.
+    fn open_tmpfile(&mut self, path: &[u8], flags: OpenFlags, mode: u32) -> Result<OpenFile, Errno> {
+        // The fourth access mode counts as writing here (`ACC_MODE`).
+        if flags.0 & libc::O_ACCMODE == libc::O_RDONLY && self.rules.holds(Clause::VfsTmpfileAccess) {
+            return Err(Errno::EINVAL);
+        }
+        let dir = self.walk(path, !flags.has(libc::O_NOFOLLOW))?;
+        if !self.is_dir(dir) {
+            return Err(self.refuse(Clause::VfsOpenNotDir, Errno::ENOTDIR));
+        }
+        self.may(dir, WRITE | EXEC)?;
+        let id = self.make_nameless(dir, mode, !flags.has(libc::O_EXCL))?;
         Ok(self.opened(id, flags))
     }
 
@@ -317,6 +339,9 @@ impl Model {
     /// `setfl`: what is not named is cleared.
     pub(super) fn setfl(&mut self, slot: Slot, to: StatusFlags) -> Result<(), Errno> {
         let file = self.file(slot)?;
+        if to.has(libc::O_APPEND) != file.flags.has(libc::O_APPEND) {
+            self.spare_append_only(file.dentry, Clause::FatSetfl)?;
+        }
         let asks = to.has(libc::O_NOATIME) && !file.flags.has(libc::O_NOATIME);
         if asks && !self.owns(file.dentry) && self.rules.holds(Clause::VfsSetflNoatime) {
             return Err(Errno::EPERM);

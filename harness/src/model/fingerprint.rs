@@ -134,6 +134,8 @@ impl<'m> Writer<'m> {
         self.number(inode.uid);
         self.number(inode.gid);
         self.number(inode.nlink);
+        self.flags([inode.linkable]);
+        self.number(inode.flags.0 as u32);
         self.number(inode.xattrs.len() as u64);
         for (name, value) in &inode.xattrs {
             self.bytes(name.as_slice());
@@ -241,6 +243,7 @@ impl<'m> Writer<'m> {
         let model = self.model;
         let Node {
             kind,
+            flags,
             upper,
             lowers,
             mode,
@@ -265,6 +268,7 @@ impl<'m> Writer<'m> {
         let known = key.is_some_and(|key| model.cache.find(key) == Some(id));
         self.flags([*by_lower, *whiteouts, *impure, *dead, known, *indexed, *upper_data, redirect.is_some()]);
         self.number(u64::from(*no_suid));
+        self.number(flags.0 as u32);
         let redirect = self.renamed(redirect.as_ref().map_or(b"", |r| r.as_slice()));
         self.bytes(&redirect);
         self.out.push(*kind as u8);

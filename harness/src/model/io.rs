@@ -127,6 +127,7 @@ impl Model {
         if self.kind_of(file.dentry) != Some(Kind::File) || !file.flags.writes() {
             return Err(self.refuse(Clause::VfsFtruncate, Errno::EINVAL));
         }
+        self.spare_append_only(file.dentry, Clause::FatTruncate)?;
         let Some(ino) = self.cache.at(file.dentry).and_then(|n| n.upper) else { return Err(Errno::EINVAL) };
         self.drop_suid(file.dentry, true);
         let fill = if self.rules.holds(Clause::VfsTruncateExtends) { 0 } else { b'x' };

@@ -392,6 +392,8 @@ impl Model {
         let key = if by_lower { lower } else { upper };
         if let Some(found) = key.and_then(|k| self.cache.find(k)) {
             self.verify(found, upper, lower)?;
+            let flags = self.protection(upper);
+            self.cache.node_mut(found).flags.0 |= flags.0;
             return Ok(found);
         }
         let merged = upper.is_some() && lower.is_some() || lowers.len() > 1;
@@ -404,8 +406,10 @@ impl Model {
         // A lower hard link that copy-up will break is an inode by itself.
         let links = if upper.is_some() || by_lower { self.disk[real].nlink } else { 1 };
         let nlink = self.union_nlink(lower.filter(|_| !is_dir), upper, links);
+        let flags = self.protection(upper);
         Ok(self.cache.add_node(Node {
             kind,
+            flags,
             indexed: index.is_some(),
             no_suid: false,
             upper_data,

@@ -15,7 +15,7 @@
 //! | [`overlay`] | dentries and overlay inodes: the stack of (layer, inode), what is cached |
 //! | `mount` | making layers, work directory, uuid, remount, rotate |
 //! | `lookup` | lookup and merge, whiteouts, opaque, origin |
-//! | `walk`, `permission` | path walk, symlinks, capabilities |
+//! | `walk`, `permission`, `protection` | path walk, symlinks, capabilities; what is immutable or append-only |
 //! | [`readdir`], [`stream`], [`look`] | listing, also call by call; attributes and identity |
 //! | `copy_up`, `index` | copy-up, of attributes alone too; hard links that stay together |
 //! | `create`, `remove`, `rename`, `attr`, `xattr`, `acl`, `file`, `io`, `fallocate`, `transfer` | operations by what they do to names, attributes, data |
@@ -40,6 +40,7 @@ pub mod options;
 mod origin;
 pub mod overlay;
 mod permission;
+mod protection;
 pub mod readdir;
 mod remove;
 mod rename;
@@ -306,6 +307,10 @@ impl Model {
                 Ok(sent.map_or(Predicted::Unspecified, Predicted::Count))
             }
             Op::Fallocate { slot, offset, len, mode } => unit(self.fallocate(*slot, *offset, *len, *mode)),
+            Op::Getflags { slot } => Ok(self.getflags(*slot)?.map_or(Predicted::Unspecified, Predicted::Bytes)),
+            Op::Setflags { slot, flags } => {
+                Ok(self.setflags(*slot, *flags)?.map_or(Predicted::Unspecified, |()| Predicted::Unit))
+            }
             Op::Setfl { slot, flags } => unit(self.setfl(*slot, *flags)),
             Op::Umask { mode } => {
                 let old = std::mem::replace(&mut self.umask, mode & 0o777);

@@ -100,8 +100,10 @@ impl Model {
         self.cwd = Cache::ROOT;
         let overlay = self.context.view == View::Overlay;
         let lowers = self.lowers.iter().copied().enumerate().collect();
+        let flags = self.root_protection(root);
         self.cache = Cache::new(Node {
             kind: Kind::Dir,
+            flags,
             mode: self.disk[root].mode,
             owner: (self.disk[root].uid, self.disk[root].gid),
             size: 0,

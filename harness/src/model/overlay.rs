@@ -11,6 +11,7 @@ use std::rc::Weak;
 use super::disk::Ino;
 use super::stream::Placed;
 use crate::bytes::Bytes;
+use crate::step::InodeFlags;
 use crate::trace::Kind;
 
 /// Index of a dentry.
@@ -23,7 +24,7 @@ pub type NodeId = usize;
 pub struct Dentry {
     /// The directory it is in; the root is its own.
     pub parent: DentryId,
-    /// Its name there.
+    /// Its name there; empty for the root, and for what O_TMPFILE made.
     pub name: Bytes,
     /// The overlay inode; `None` for a negative dentry.
     pub node: Option<NodeId>,
@@ -47,6 +48,8 @@ pub struct Dentry {
 pub struct Node {
     /// Its type.
     pub kind: Kind,
+    /// `S_IMMUTABLE` and `S_APPEND` of the overlay inode.
+    pub flags: InodeFlags,
     /// The upper inode.
     pub upper: Option<Ino>,
     /// The lower inodes, top first, each with the index of its layer (0 is the top lower layer).
@@ -291,6 +294,24 @@ impl Cache {
             alias,
             marked: false,
             hashed: true,
+            children: BTreeMap::new(),
+            pins: 0,
+        });
+        id
+    }
+
+    /// Adds a dentry that has no name and that no walk finds, for what a descriptor holds (`d_mark_tmpfile`).
+    pub fn add_nameless(&mut self, parent: DentryId, node: NodeId) -> DentryId {
+        let id = self.dentries.len();
+        self.nodes[node].refs += 1;
+        self.dentries.push(Dentry {
+            parent,
+            name: Bytes::default(),
+            node: Some(node),
+            opaque: false,
+            alias: true,
+            marked: false,
+            hashed: false,
             children: BTreeMap::new(),
             pins: 0,
         });

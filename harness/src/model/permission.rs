@@ -35,6 +35,9 @@ impl Model {
 
     /// `generic_permission` on the overlay inode.
     pub(super) fn may(&mut self, id: DentryId, mask: u16) -> Result<(), Errno> {
+        if mask & WRITE != 0 && self.is_immutable(id) && self.rules.holds(Clause::FatWrite) {
+            return Err(Errno::EPERM);
+        }
         let Some(node) = self.cache.at(id) else { return Ok(()) };
         let (uid, gid) = node.owner;
         let class = if uid == self.actor.uid() {
@@ -76,6 +79,8 @@ impl Model {
     /// `may_delete`, up to the types: a name may be taken out of its directory.
     pub(super) fn may_delete(&mut self, id: DentryId) -> Result<(), Errno> {
         self.may_create(id)?;
+        self.spare_append_only(self.cache.dentry(id).parent, Clause::FatDirectory)?;
+        self.spare(id, Clause::FatRemove)?;
         let (Some(dir), Some(node)) = (self.cache.at(self.cache.dentry(id).parent), self.cache.at(id)) else {
             return Ok(());
         };

@@ -37,9 +37,9 @@ pub struct Facts {
     pub holes: bool,
     /// Whether it is a file of which the overlay inode has another size: another one of its upper inode changed it.
     pub missized: bool,
-    /// Whether its name was removed.
+    /// Whether the name it was found by was removed; what O_TMPFILE made had none.
     pub removed: bool,
-    /// Whether mode or owner were changed by another overlay inode of its upper inode (REN-14).
+    /// Whether mode, owner or flags were changed by another overlay inode of its upper inode (REN-14).
     pub stale: bool,
 }
 
@@ -114,8 +114,10 @@ impl Model {
             holes: (size as usize).div_ceil(PAGE)
                 > self.disk[node.data()].pages.iter().filter(|stored| **stored).count(),
             missized: node.kind == Kind::File && node.size != size,
-            removed: !dentry.hashed,
-            stale: node.kind != Kind::Dir && (node.mode, node.owner) != (real.mode, (real.uid, real.gid)),
+            removed: !dentry.hashed && !dentry.name.is_empty(),
+            stale: node.kind != Kind::Dir && (node.mode, node.owner) != (real.mode, (real.uid, real.gid))
+                || self.context.view == View::Overlay
+                    && node.flags != node.upper.map_or_else(Default::default, |upper| self.stored_protection(upper)),
         })
     }
 

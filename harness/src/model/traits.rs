@@ -59,6 +59,8 @@ pub struct Traits {
     pub exchange_dates: bool,
     /// What renaming onto a directory that is not empty gives (`xfs_dir_rename_children`: EEXIST).
     pub rename_not_empty: Errno,
+    /// O_TMPFILE in a directory that was removed is EPERM (`__ext4_new_inode`).
+    pub refuses_in_removed: bool,
     /// RENAME_WHITEOUT onto a directory that is not empty dates the directory that the name would have
     /// left: the old entry is written back (`ext4_rename`, `ext4_resetent`).
     pub failed_whiteout_dates: bool,
@@ -111,6 +113,10 @@ pub struct Traits {
     pub counts_blocks: bool,
     /// A change of xattrs dates (`shmem_xattr_handler_set`; on tmpfs since 6.0).
     pub xattr_dates: bool,
+    /// Inodes have flags (`shmem_fileattr_set`; on tmpfs since 6.0).
+    pub inode_flags: bool,
+    /// A protected inode is so by what the VFS asks alone (on tmpfs; `ext4_setattr` and others ask again).
+    pub protects_by_vfs: bool,
     /// It takes user.* xattrs (on tmpfs since 6.6).
     pub user_xattrs: bool,
     /// Names of trusted.* are listed for the administrator alone (`btrfs_listxattr` asks nobody).
@@ -133,6 +139,7 @@ impl Traits {
             lists_acls_twice: false,
             exchange_dates: true,
             rename_not_empty: Errno::ENOTEMPTY,
+            refuses_in_removed: false,
             failed_whiteout_dates: false,
             whiteout_by_target: false,
             symlink_limit: 4096,
@@ -153,6 +160,8 @@ impl Traits {
             moves_when_refused: false,
             counts_blocks: true,
             xattr_dates: kernel >= (6, 0),
+            inode_flags: kernel >= (6, 0),
+            protects_by_vfs: true,
             user_xattrs: kernel >= (6, 6),
             hides_trusted: true,
         };
@@ -164,6 +173,8 @@ impl Traits {
                 moves_when_refused: true,
                 counts_blocks: false,
                 xattr_dates: true,
+                inode_flags: true,
+                protects_by_vfs: false,
                 user_xattrs: true,
                 lists_dots_first: false,
                 punches_last_block: true,
@@ -176,6 +187,7 @@ impl Traits {
                 dates_same_acl: false,
                 dates_missing_acl: false,
                 truncating_sets_acl: false,
+                refuses_in_removed: true,
                 failed_whiteout_dates: true,
                 ends_far: true,
                 ..tmpfs
@@ -186,6 +198,8 @@ impl Traits {
                 moves_when_refused: true,
                 counts_blocks: false,
                 xattr_dates: true,
+                inode_flags: true,
+                protects_by_vfs: false,
                 user_xattrs: true,
                 fallocate: Fallocate { zeroes: true, shifts: true },
                 seeks_by_cache: true,
@@ -209,6 +223,8 @@ impl Traits {
                 reads_by_cursor: false,
                 counts_blocks: false,
                 xattr_dates: true,
+                inode_flags: true,
+                protects_by_vfs: false,
                 user_xattrs: true,
                 fallocate: Fallocate { zeroes: true, shifts: false },
                 punching_dates_holes: false,

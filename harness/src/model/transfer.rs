@@ -49,6 +49,9 @@ impl Model {
         if !from.file.flags.reads() || !to.file.flags.writes() || to.file.flags.has(libc::O_APPEND) {
             return Err(self.refuse(Clause::CfrAccess, Errno::EBADF));
         }
+        if self.is_immutable(to.file.dentry) {
+            self.spare(to.file.dentry, Clause::FatCopy)?;
+        }
         let wraps = |at: i64| (at as u64).checked_add(len.into()).is_none();
         if wraps(from.at) || wraps(to.at) {
             return Err(self.refuse(Clause::CfrOffset, Errno::EOVERFLOW));

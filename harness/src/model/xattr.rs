@@ -102,6 +102,9 @@ impl Model {
 
     /// `xattr_permission`: what the VFS demands of the caller before the filesystem is asked.
     fn may_xattr(&mut self, id: DentryId, name: &Name, write: bool) -> Result<(), Errno> {
+        if write {
+            self.spare(id, Clause::FatXattrs)?;
+        }
         let refusal = if write { Errno::EPERM } else { Errno::ENODATA };
         match self.space(name).0 {
             Space::Trusted if !self.initially_capable() => Err(self.refuse(Clause::XatTrusted, refusal)),

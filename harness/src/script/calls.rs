@@ -153,6 +153,8 @@ pub(super) fn call_of(op: &Op) -> Result<String, Refused> {
         Op::Fallocate { slot: s, offset, len, mode } => {
             unit("fallocate", &[slot(s), mode.0.to_string(), offset.to_string(), len.to_string()])
         }
+        Op::Getflags { slot: s } => format!("\"getflags\", {}", slot(s)),
+        Op::Setflags { slot: s, flags } => format!("\"setflags\", {}, {}", slot(s), flags.0),
         Op::Setfl { slot: s, flags } => {
             unit("fcntl", &[slot(s), libc::F_SETFL.to_string(), format!("0o{:o}", flags.0)])
         }

@@ -304,6 +304,12 @@ class World:
             # The C library's function would go looking where the call fails.
             length, buffer = call("syscall", {"x86_64": 79, "aarch64": 17}[os.uname().machine], Buffer(4096), 4096)
             return quoted(buffer.raw[:length - 1])
+        elif kind in ("getflags", "setflags"):
+            get, put = (2 << 30 | 8 << 16 | 0x6601), (1 << 30 | 8 << 16 | 0x6602)  # FS_IOC_GETFLAGS, FS_IOC_SETFLAGS
+            flags, = struct.unpack_from("i", call("ioctl", Slot(args[0]), get, Buffer(8))[1].raw)
+            if kind == "getflags":
+                return quoted(b"i" * (flags >> 4 & 1) + b"a" * (flags >> 5 & 1))
+            call("ioctl", Slot(args[0]), put, struct.pack("q", flags & ~0x30 | args[1]))
         elif kind == "umask":
             old, self.mask = self.mask, args[0] & 0o777
             return "%d" % old

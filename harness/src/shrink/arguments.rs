@@ -3,7 +3,7 @@
 use super::cuts::{layers, layers_mut};
 use crate::bytes::Bytes;
 use crate::case::{Case, LAYER_TIME, Node, NodeKind};
-use crate::step::{Actor, Op, OpenFlags, RenameFlags, Special, StatusFlags, footprint_of};
+use crate::step::{Actor, InodeFlags, Op, OpenFlags, RenameFlags, Special, StatusFlags, footprint_of};
 
 /// All steps or entries simplified at once in one respect: the `at`th respect.
 pub(super) fn bulk(case: &Case, at: usize) -> Option<Case> {
@@ -21,7 +21,7 @@ pub(super) fn bulk(case: &Case, at: usize) -> Option<Case> {
             }
         }),
         3 => out.steps.iter_mut().for_each(|step| match &mut step.op {
-            Op::Open { flags, mode, .. } => *mode = if flags.has(libc::O_CREAT) { 0o644 } else { 0 },
+            Op::Open { flags, mode, .. } => *mode = if flags.creates() { 0o644 } else { 0 },
             Op::Mkdir { mode, .. } => *mode = 0o755,
             Op::Mknod { mode, .. } => *mode = 0o644,
             Op::Chmod { mode, .. } => *mode = 0o600,
@@ -185,15 +185,17 @@ fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
     with(&mut |op| paths_mut(op, |path| *path = plain(path)));
     match op {
         Op::Open { flags, .. } => {
+            // O_TMPFILE has the bits of O_DIRECTORY, and goes with them.
+            let part = |bit: i32| bit == libc::O_DIRECTORY && flags.has(libc::O_TMPFILE);
             let fewer = OpenFlags::NAMES
                 .iter()
-                .filter(|(bit, _)| flags.has(*bit) && (*bit != libc::O_NONBLOCK || calm))
+                .filter(|(bit, _)| flags.has(*bit) && (*bit != libc::O_NONBLOCK || calm) && !part(*bit))
                 .map(|(bit, _)| flags.0 & !bit);
             let access = [libc::O_RDONLY, libc::O_WRONLY].map(|access| (flags.0 & !libc::O_ACCMODE) | access);
             for bits in fewer.chain(access) {
                 with(&mut |op| set_flags(op, bits));
             }
-            let default = if flags.has(libc::O_CREAT) { 0o644 } else { 0 };
+            let default = if flags.creates() { 0o644 } else { 0 };
             with(&mut |op| set_mode(op, default));
         }
         Op::Read { .. } => {
@@ -280,6 +282,10 @@ fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
                 StatusFlags::NAMES.iter().filter(|(bit, _)| flags.has(*bit) && (*bit != libc::O_NONBLOCK || calm));
             out.extend(fewer.map(|(bit, _)| Op::Setfl { slot: *slot, flags: StatusFlags(flags.0 & !bit) }));
         }
+        Op::Setflags { slot, flags } => {
+            let fewer = InodeFlags::NAMES.iter().filter(|(bit, _)| flags.has(*bit)).map(|(bit, _)| flags.0 & !bit);
+            out.extend(fewer.map(|bits| Op::Setflags { slot: *slot, flags: InodeFlags(bits) }));
+        }
         Op::Faccessat { path, mode, .. } => out.push(Op::Access { path: path.clone(), mode: *mode }),
         Op::Fchmodat { path, mode, .. } => out.push(Op::Chmod { path: path.clone(), mode: *mode }),
         Op::Linkat { old, new, .. } => out.push(Op::Link { old: old.clone(), new: new.clone() }),
@@ -298,11 +304,11 @@ fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
     out
 }
 
-/// The mode stays what a later O_CREAT would want it to be only where there is one.
+/// The mode stays what a call that makes a file would want it to be only where there is one.
 fn set_flags(op: &mut Op, bits: i32) {
     if let Op::Open { flags, mode, .. } = op {
         *flags = OpenFlags(bits);
-        if !flags.has(libc::O_CREAT) {
+        if !flags.creates() {
             *mode = 0;
         }
     }

@@ -42,7 +42,7 @@ fn step(step: &Step) -> u64 {
         Op::Open { flags, mode, .. } => {
             let access = (flags.0 & libc::O_ACCMODE) as u64;
             let rest = u64::from((flags.0 & !libc::O_ACCMODE).count_ones());
-            let default = if flags.has(libc::O_CREAT) { 0o644 } else { 0 };
+            let default = if flags.creates() { 0o644 } else { 0 };
             5 * access + 20 * rest + odd_mode(*mode, default)
         }
         Op::Read { len, .. } => u64::from(*len).min(10_000),

@@ -65,6 +65,8 @@ macro_rules! slots {
             | Op::Syncfs { slot }
             | Op::Fchdir { slot }
             | Op::Fallocate { slot, .. }
+            | Op::Getflags { slot }
+            | Op::Setflags { slot, .. }
             | Op::Setfl { slot, .. } => [Some(slot), None],
             Op::Chown { on: On::Slot(slot), .. }
             | Op::Utimens { on: On::Slot(slot), .. }

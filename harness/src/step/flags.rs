@@ -10,6 +10,8 @@ impl OpenFlags {
     /// Every flag the case language knows, with its name. The access mode comes first.
     pub const NAMES: &[(i32, &str)] = &[
         (libc::O_CREAT, "O_CREAT"),
+        // Its bits hold those of O_DIRECTORY.
+        (libc::O_TMPFILE, "O_TMPFILE"),
         (libc::O_EXCL, "O_EXCL"),
         (libc::O_TRUNC, "O_TRUNC"),
         (libc::O_APPEND, "O_APPEND"),
@@ -22,6 +24,11 @@ impl OpenFlags {
     /// Whether all bits of `bit` are set.
     pub fn has(self, bit: i32) -> bool {
         self.0 & bit == bit
+    }
+
+    /// Whether the call may make a file, so that its mode counts.
+    pub fn creates(self) -> bool {
+        self.has(libc::O_CREAT) || self.has(libc::O_TMPFILE)
     }
 
     /// Whether the descriptor may be read from.
@@ -129,6 +136,37 @@ impl StatusFlags {
 
     /// All of them.
     pub const ALL: i32 = libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOATIME;
+
+    /// Whether `bit` is set.
+    pub fn has(self, bit: i32) -> bool {
+        self.0 & bit != 0
+    }
+}
+
+/// Flags of an inode that protect it, by their Linux bits (`FS_IMMUTABLE_FL`, `FS_APPEND_FL`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InodeFlags(pub i32);
+
+impl InodeFlags {
+    /// `FS_IMMUTABLE_FL`
+    pub const IMMUTABLE: i32 = 0x10;
+    /// `FS_APPEND_FL`
+    pub const APPEND: i32 = 0x20;
+    /// Every flag with its name. Those that are left out are cleared.
+    pub const NAMES: &[(i32, &str)] =
+        &[(InodeFlags::IMMUTABLE, "FS_IMMUTABLE_FL"), (InodeFlags::APPEND, "FS_APPEND_FL")];
+    /// All of them.
+    pub const ALL: i32 = InodeFlags::IMMUTABLE | InodeFlags::APPEND;
+
+    /// The letters that lsattr(1) shows.
+    pub fn letters(self) -> &'static str {
+        match self.0 & InodeFlags::ALL {
+            0 => "",
+            InodeFlags::IMMUTABLE => "i",
+            InodeFlags::APPEND => "a",
+            _ => "ia",
+        }
+    }
 
     /// Whether `bit` is set.
     pub fn has(self, bit: i32) -> bool {

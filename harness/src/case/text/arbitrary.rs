@@ -13,8 +13,8 @@ use crate::bytes::Bytes;
 use crate::case::{Case, Entry, ExpectedEntry, ExpectedKind, ExpectedTree, Layer, MAX_LOWERS, Node, NodeKind};
 use crate::errno::Errno;
 use crate::step::{
-    Actor, AtFlags, Device, Expected, FallocateMode, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS, Special,
-    StatusFlags, Step, Whence, XattrFlags,
+    Actor, AtFlags, Device, Expected, FallocateMode, InodeFlags, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS,
+    Special, StatusFlags, Step, Whence, XattrFlags,
 };
 use crate::trace::{Side, Time};
 
@@ -209,7 +209,7 @@ fn layer() -> impl Strategy<Value = Layer> {
 }
 
 fn open_flags() -> impl Strategy<Value = OpenFlags> {
-    (0..4, any::<u8>()).prop_map(|(access, bits)| {
+    (0..4, any::<u16>()).prop_map(|(access, bits)| {
         let named = OpenFlags::NAMES.iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0);
         OpenFlags(named.fold(access, |flags, (_, (bit, _))| flags | bit))
     })
@@ -298,6 +298,11 @@ fn op() -> impl Strategy<Value = Op> {
                 let named = FallocateMode::NAMES.iter().enumerate().filter(|(i, _)| count & (1 << i) != 0);
                 let mode = FallocateMode(named.fold(0, |flags, (_, (bit, _))| flags | bit));
                 Op::Fallocate { slot, offset: len.min(1 << 24), len: i64::from(count % 5000) - 10, mode }
+            }
+            "getflags" => Op::Getflags { slot },
+            "setflags" => {
+                let named = InodeFlags::NAMES.iter().enumerate().filter(|(i, _)| count & (1 << i) != 0);
+                Op::Setflags { slot, flags: InodeFlags(named.fold(0, |flags, (_, (bit, _))| flags | bit)) }
             }
             "setfl" => {
                 let named = StatusFlags::NAMES.iter().enumerate().filter(|(i, _)| count & (1 << i) != 0);

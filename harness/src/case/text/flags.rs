@@ -65,6 +65,8 @@ optional_flags! {
     AtFlags, "flags (`AT_SYMLINK_NOFOLLOW`)";
     /// `FALLOC_FL_KEEP_SIZE`; may be left out.
     FallocateMode, "flags (`FALLOC_FL_KEEP_SIZE`)";
+    /// `FS_IMMUTABLE_FL|FS_APPEND_FL`; may be left out.
+    InodeFlags, "flags (`FS_IMMUTABLE_FL`)";
     /// `O_APPEND|O_NONBLOCK`; may be left out.
     StatusFlags, "flags (`O_APPEND`)";
 }

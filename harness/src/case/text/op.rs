@@ -10,7 +10,7 @@ use super::field::{
     BufferSize, Count, Data, Extent, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OptionalMode, Ordinal, Parts,
     Path, Position, Room, Size, Slot, Whence, XattrName, XattrValue, number, xattr_value,
 };
-use super::flags::{AtFlags, FallocateMode, OpenFlags, RenameFlags, StatusFlags, XattrFlags};
+use super::flags::{AtFlags, FallocateMode, InodeFlags, OpenFlags, RenameFlags, StatusFlags, XattrFlags};
 use super::hint::did_you_mean;
 use super::lex::{Kind, Line};
 use crate::acl::ValueText;
@@ -122,6 +122,8 @@ operations! {
     "copy_file_range" => CopyFileRange { from: Slot, from_at: Position, to: Slot, to_at: Position, len: Count },
     "sendfile" => Sendfile { to: Slot, from: Slot, from_at: Position, len: Count },
     "fallocate" => Fallocate { slot: Slot, offset: Extent, len: Extent, mode: FallocateMode },
+    "getflags" => Getflags { slot: Slot },
+    "setflags" => Setflags { slot: Slot, flags: InodeFlags },
     "setfl" => Setfl { slot: Slot, flags: StatusFlags },
     "umask" => Umask { mode: Mode },
     "remount" => Remount {},

@@ -44,6 +44,12 @@ pub enum Deviation {
     Holes,
     /// What was removed while open is not copied up as if it were there.
     CopyUpRemoved,
+    /// Kernels before 6.10 make no file without a name.
+    NoTmpfile,
+    /// What protects an inode is not known to a later mount, of the root, and not kept by a lower layer.
+    Unprotected,
+    /// Disk filesystems protect in their own ways too, and give special files flags.
+    ProtectsItself,
     /// A lower file that was removed while open keeps its link count.
     RemovedLower,
     /// A directory that shows nothing is cleared of whiteouts when it is removed, which dates it.
@@ -93,6 +99,13 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
     (Deviation::MissingAcl, "ACL-03", "an ACL that a lower object does not have cannot be removed (ENODATA)"),
     (Deviation::Holes, "CUP-15", "where the holes of a file lie, which copying up fills in part"),
     (Deviation::CopyUpRemoved, "FIL-11", "what was removed while open is not copied up"),
+    (Deviation::NoTmpfile, "CRE-08", "before Linux 6.10 an overlay makes no file without a name (EOPNOTSUPP)"),
+    (
+        Deviation::Unprotected,
+        "FAT-02",
+        "a protected root is not so after a mount, and nothing protected is so in a lower layer",
+    ),
+    (Deviation::ProtectsItself, "FAT-03", "an upper inode has no flags, by which its filesystem would go as well"),
     (Deviation::RemovedLower, "CUP-06", "a lower file that was removed while open keeps its link count"),
     (Deviation::RemovedDir, "RMV-07", "a removed directory was cleared of its whiteouts, which dates it"),
     (Deviation::FallocateRefused, "FIL-10", "fallocate that the upper filesystem refuses clears setuid and setgid"),
@@ -154,6 +167,9 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         }
     }
     match &step.op {
+        Op::Open { flags, .. } if flags.has(libc::O_TMPFILE) && model.context.kernel < (6, 10) => {
+            Some((Deviation::NoTmpfile, Verdict::Stop))
+        }
         Op::Mknod { node: Special::Char(Device::WHITEOUT), .. } => Some((Deviation::MakeWhiteout, Verdict::LeaveOut)),
         Op::Rename { old, new, flags } => rename(model, step, old, new, *flags),
         Op::List { path } => listing(model.facts(step.actor, path.as_slice(), true)?),
@@ -208,7 +224,14 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         Op::Fallocate { mode, .. } if !model.disk.traits.fallocate.supports(mode.operation()) => {
             Some((Deviation::FallocateRefused, Verdict::Stop))
         }
-        Op::Fchmod { slot, .. } | Op::Flink { slot, .. } => removed(model.facts_of_slot(*slot)?),
+        Op::Getflags { .. } | Op::Setflags { .. } if !model.disk.traits.protects_by_vfs => {
+            Some((Deviation::ProtectsItself, Verdict::Stop))
+        }
+        Op::Remount if model.has_protected_root() => Some((Deviation::Unprotected, Verdict::Stop)),
+        Op::Rotate if model.has_protected_upper() => Some((Deviation::Unprotected, Verdict::Stop)),
+        Op::Fchmod { slot, .. } | Op::Flink { slot, .. } | Op::Setflags { slot, .. } => {
+            removed(model.facts_of_slot(*slot)?)
+        }
         // Two times that stay as they are change nothing, and copy nothing up.
         Op::Utimens { atime: NewTime::Omit, mtime: NewTime::Omit, .. } => None,
         Op::Chown { on, .. } | Op::Utimens { on, .. } => removed(model.facts_of_slot(slot_of(on)?)?),

@@ -15,7 +15,7 @@ pub use compare::{Transparency, transparency};
 pub use deviation::Deviation;
 
 use super::looks::look_after;
-use crate::case::Case;
+use crate::case::{Case, Entry};
 use crate::model::{Context, Model, View};
 use crate::step::Op;
 use crate::trace::Environment;
@@ -55,6 +55,11 @@ impl Mirror {
     /// a plain filesystem.
     pub fn of(case: &Case, environment: &Environment) -> Option<Mirror> {
         let context = Context { view: View::Overlay, ..Context::of(environment) };
+        // The merged tree as a layer has no private xattrs, and what they protect would not be protected there.
+        let protects = |e: &Entry| e.node.xattrs.iter().any(|(name, _)| name.as_slice() == b"@protattr");
+        if case.upper.entries.iter().any(protects) {
+            return None;
+        }
         let (layer, lower_links) = layer::merged(case, super::layers::rules(environment, &case.options))?;
         let mut plain = Case { lowers: vec![layer], ..Case::default() };
         let mut model = Model::new(case, context, None);

@@ -217,6 +217,20 @@ pub fn setfl(fd: RawFd, flags: c_int) -> Result<(), Errno> {
     checked(unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_SETFL, flags) }).map(drop)
 }
 
+/// ioctl(2) with FS_IOC_GETFLAGS.
+pub fn inode_flags(fd: RawFd) -> Result<c_int, Errno> {
+    let mut flags: c_int = 0;
+    // SAFETY: `flags` is live and writable; whatever its declared size, the kernel writes an int.
+    checked(unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::FS_IOC_GETFLAGS, &raw mut flags) })?;
+    Ok(flags)
+}
+
+/// ioctl(2) with FS_IOC_SETFLAGS.
+pub fn set_inode_flags(fd: RawFd, flags: c_int) -> Result<(), Errno> {
+    // SAFETY: `flags` is live; whatever its declared size, the kernel reads an int.
+    checked(unsafe { libc::syscall(libc::SYS_ioctl, fd, libc::FS_IOC_SETFLAGS, &raw const flags) }).map(drop)
+}
+
 /// fdatasync(2).
 pub fn fdatasync(fd: RawFd) -> Result<(), Errno> {
     // SAFETY: takes a number only.

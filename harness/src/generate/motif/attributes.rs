@@ -1,13 +1,13 @@
 //! Attributes: modes, owners, xattrs, and who may change them.
 
-use super::{file, mv};
+use super::{create, file, mv};
 use crate::bytes::Bytes;
 use crate::generate::aim::Aim;
 use crate::generate::dice::Dice;
 use crate::generate::steps::{data, xattr_name};
 use crate::generate::world::World;
 use crate::step::{
-    Actor, AtFlags, FallocateMode, NewTime, On, Op, RenameFlags, Slot, Special, StatusFlags, XattrFlags,
+    Actor, AtFlags, FallocateMode, InodeFlags, NewTime, On, Op, RenameFlags, Slot, Special, StatusFlags, XattrFlags,
 };
 use crate::trace::Kind;
 
@@ -195,5 +195,79 @@ pub(super) fn fail_on_an_alias<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice
         }
     }
     ops.push(Op::Truncate { path: alias, len: 1 });
+    ops
+}
+
+/// Makes a file or directory immutable or append-only, and does what that forbids or allows.
+pub(super) fn change_what_is_protected<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let dirs = dice.percent(35);
+    let fits = |kind| kind == if dirs { Kind::Dir } else { Kind::File };
+    let root = dirs && dice.percent(35);
+    let found = if root { Some(Bytes::default()) } else { world.existing(fits, dice) };
+    let Some(dir) = found else { return Vec::new() };
+    let path = if root { Bytes::from(".") } else { dir.clone() };
+    let (slot, other) = (5, 6);
+    let access = if dirs { libc::O_RDONLY } else { *dice.one(&[libc::O_RDWR, libc::O_RDWR, libc::O_RDONLY]) };
+    let mut ops = vec![Op::Open { slot, path: path.clone(), flags: world.safe(access, dice), mode: 0 }];
+    let flags = InodeFlags(*dice.one(&[InodeFlags::IMMUTABLE, InodeFlags::APPEND, InodeFlags::ALL]));
+    ops.push(Op::Setflags { slot, flags });
+    // What is looked up again knows by the xattr alone.
+    let again = match dice.below(8) {
+        0 | 1 => Some(Op::Remount),
+        3..=5 if root => Some(Op::Remount),
+        2 => Some(Op::DropCaches),
+        _ => None,
+    };
+    let looked_up = again.is_some();
+    ops.extend(again);
+    let child = world.below(&dir).into_iter().next();
+    for _ in 0..dice.between(2, 4) {
+        let (on, new) = (On::Path(path.clone()), world.absent(dice));
+        let open = |how, world: &World<'_, A>, dice: &mut Dice<'_>| Op::Open {
+            slot: other,
+            path: path.clone(),
+            flags: world.safe(how, dice),
+            mode: 0,
+        };
+        ops.push(match dice.below(20) {
+            0 => Op::Chmod { path: path.clone(), mode: 0o755 },
+            1 => Op::Chown { on, uid: *dice.one(&[-1, 0]), gid: -1 },
+            2 => Op::Utimens { on, atime: NewTime::Now, mtime: NewTime::Now },
+            3 => Op::Utimens { on, atime: NewTime::Now, mtime: NewTime::Omit },
+            4 => Op::SetXattr { on, name: Bytes::from("user.a"), value: Bytes::from("v"), flags: XattrFlags(0) },
+            5 => Op::Getflags { slot },
+            6 => mv(&path, &new, 0),
+            7 => Op::Access { path: path.clone(), mode: *dice.one(&[2, 3, 6]) },
+            8 | 9 if dirs => create(world, dir.join(world.pool.name(dice).as_slice()), dice),
+            10 | 11 if dirs => match &child {
+                Some((path, Kind::Dir)) => Op::Rmdir { path: path.clone() },
+                Some((path, _)) => Op::Unlink { path: path.clone() },
+                None => Op::Rmdir { path: path.clone() },
+            },
+            12 if dirs => mv(child.as_ref().map_or(&path, |(path, _)| path), &new, 0),
+            _ if dirs => Op::Rmdir { path: path.clone() },
+            8 => Op::Unlink { path: path.clone() },
+            9 => Op::Link { old: path.clone(), new },
+            10 => open(libc::O_WRONLY, world, dice),
+            11 => open(*dice.one(&[libc::O_WRONLY | libc::O_APPEND, libc::O_TRUNC]), world, dice),
+            12 => Op::Truncate { path: path.clone(), len: 1 },
+            13 => Op::Ftruncate { slot, len: 1 },
+            14 | 15 => Op::Fallocate {
+                slot,
+                offset: 0,
+                len: 5000,
+                mode: FallocateMode(*dice.one(&[0, libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE])),
+            },
+            16 | 17 => Op::CopyFileRange { from: slot, from_at: Some(0), to: slot, to_at: Some(4096), len: 3 },
+            18 => Op::Setfl { slot, flags: StatusFlags(world.safe(libc::O_APPEND, dice).0) },
+            _ => Op::Write { slot, data: data(dice) },
+        });
+    }
+    if looked_up {
+        ops.push(Op::Open { slot, path, flags: world.safe(libc::O_RDONLY, dice), mode: 0 });
+    }
+    if dice.percent(70) {
+        ops.extend([Op::Setflags { slot, flags: InodeFlags(0) }, Op::Getflags { slot }]);
+    }
     ops
 }

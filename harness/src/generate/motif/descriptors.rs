@@ -4,7 +4,7 @@ use super::{EMPTYING, create, file, mv};
 use crate::bytes::Bytes;
 use crate::generate::aim::Aim;
 use crate::generate::dice::Dice;
-use crate::generate::steps::{PARTS, data, fallocate, status, xattr_name};
+use crate::generate::steps::{PARTS, data, fallocate, protection, status, xattr_name};
 use crate::generate::world::World;
 use crate::step::{AtFlags, FallocateMode, NewTime, On, Op, RenameFlags, Special, StatusFlags, Whence, XattrFlags};
 use crate::trace::Kind;
@@ -63,7 +63,9 @@ pub(super) fn through_a_fifo<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'
     if dice.percent(30) {
         ops.push(Op::Chmod { path: path.clone(), mode: 0o640 });
     }
-    ops.push(match dice.below(6) {
+    ops.push(match dice.below(8) {
+        4 => Op::Getflags { slot: 4 },
+        5 => Op::Setflags { slot: 4, flags: protection(dice) },
         0 => Op::Lseek { slot: 4, offset: 1, whence: Whence::Set },
         1 => Op::Pread { slot: 4, len: 1, offset: 0 },
         2 => Op::Fsync { slot: 4 },
@@ -250,6 +252,55 @@ pub(super) fn link_what_is_open<A: Aim>(world: &mut World<'_, A>, dice: &mut Dic
         ops.push(if dice.percent(70) { Op::Unlink { path } } else { move_over(path, world, dice) });
     }
     ops.extend([Op::Flink { slot: 4, new: new.clone() }, Op::Lstat { path: new }]);
+    ops
+}
+
+/// Makes a file without a name, fills it and gives it one, most often; then takes that away and tries once more.
+pub(super) fn name_what_has_none<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let dir = world.directory(dice);
+    let slot = 4;
+    let how = *dice.one(&[0, 0, 0, libc::O_EXCL, libc::O_APPEND]);
+    let access = *dice.one(&[libc::O_RDWR, libc::O_RDWR, libc::O_WRONLY]);
+    let path = if dir.is_empty() { Bytes::from(".") } else { dir.clone() };
+    let mode = *dice.one(&[0o644, 0o600, 0o6755, 0o2775]);
+    let mut ops = Vec::new();
+    if dice.percent(25) {
+        ops.push(Op::Chmod { path: path.clone(), mode: *dice.one(&[0o2777, 0o3777]) });
+    }
+    let flags = world.safe(libc::O_TMPFILE | access | how, dice);
+    ops.push(Op::Open { slot, path: path.clone(), flags, mode });
+    for _ in 0..dice.between(0, 3) {
+        let on = On::Slot(slot);
+        ops.push(match dice.below(7) {
+            0 | 1 => Op::Write { slot, data: data(dice) },
+            2 => Op::Fchmod { slot, mode: *dice.one(&[0o640, 0o4755]) },
+            // Short, since not every filesystem has room for a long one.
+            3 => Op::SetXattr { on, name: xattr_name(dice), value: Bytes::from("v"), flags: XattrFlags(0) },
+            4 => Op::Chown { on, uid: 0, gid: 0 },
+            5 => Op::List { path: path.clone() },
+            _ => Op::Fstat { slot },
+        });
+    }
+    if dice.percent(15) && !dir.is_empty() {
+        ops.push(Op::Rmdir { path: dir.clone() });
+    }
+    // Beside it, or anywhere, a name that is taken included.
+    let new = match dice.below(8) {
+        0 => world.existing(|_| true, dice).unwrap_or_else(|| world.absent(dice)),
+        1..=3 => dir.join(world.pool.name(dice).as_slice()),
+        _ => world.absent(dice),
+    };
+    ops.extend([Op::Flink { slot, new: new.clone() }, Op::Lstat { path: new.clone() }]);
+    match dice.below(8) {
+        0..=2 => {
+            let other = world.absent(dice);
+            ops.extend([Op::Unlink { path: new }, Op::Flink { slot, new: other.clone() }, Op::Lstat { path: other }]);
+        }
+        3 => ops.extend([Op::Flink { slot, new: world.absent(dice) }, Op::Fstat { slot }]),
+        4 => ops.push(Op::Remount),
+        5 => ops.extend([Op::Write { slot, data: data(dice) }, Op::Fstat { slot }]),
+        _ => {}
+    }
     ops
 }
 
@@ -442,10 +493,15 @@ pub(super) fn through_a_device<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice
 }
 
 /// Asks for what only files and directories can do of a fifo.
-pub(super) fn sync_what_has_no_data<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+pub(super) fn ask_a_fifo<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
     let Some(path) = world.existing(|kind| kind == Kind::Fifo, dice) else { return Vec::new() };
-    let sync = if dice.percent(50) { Op::Fsync { slot: 6 } } else { Op::Fdatasync { slot: 6 } };
-    vec![Op::Open { slot: 6, path, flags: world.safe(libc::O_RDONLY, dice), mode: 0 }, sync]
+    let asked = match dice.below(4) {
+        0 => Op::Fsync { slot: 6 },
+        1 => Op::Fdatasync { slot: 6 },
+        2 => Op::Getflags { slot: 6 },
+        _ => Op::Setflags { slot: 6, flags: protection(dice) },
+    };
+    vec![Op::Open { slot: 6, path, flags: world.safe(libc::O_RDONLY, dice), mode: 0 }, asked]
 }
 
 /// Has one of the descriptors of a file append, and then not any more, with what else writes in between; the file

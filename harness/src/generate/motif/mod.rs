@@ -11,12 +11,13 @@ mod names;
 
 use acls::{follow_a_list, inherit_a_list, refuse_a_list, set_a_list, set_ones_own_list};
 use attributes::{
-    as_somebody, change_again, fail_on_an_alias, name_and_value, open_in_sticky, remove_a_lower_value, write_to_setuid,
+    as_somebody, change_again, change_what_is_protected, fail_on_an_alias, name_and_value, open_in_sticky,
+    remove_a_lower_value, write_to_setuid,
 };
 use descriptors::{
-    append_from_now_on, change_what_is_gone, change_where_nothing_is, copy_between, copy_what_grew,
+    append_from_now_on, ask_a_fifo, change_what_is_gone, change_where_nothing_is, copy_between, copy_what_grew,
     give_and_take_storage, hold_a_place, link_what_is_open, list_again, list_in_parts, listed_between,
-    outlive_the_name, read_across_copy_up, share_a_position, sync_what_has_no_data, through_a_device, through_a_fifo,
+    name_what_has_none, outlive_the_name, read_across_copy_up, share_a_position, through_a_device, through_a_fifo,
     work_in_a_directory,
 };
 use lowers::{
@@ -51,11 +52,11 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
             8..=9 if metacopy && dice.percent(if index { 80 } else { 30 }) => move_one_of_several_names(world, dice),
             8 => through_a_device(world, dice),
             n if n % 2 == 0 => fail_on_an_alias(world, dice),
-            _ => sync_what_has_no_data(world, dice),
+            _ => ask_a_fifo(world, dice),
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
     }
-    let ops = match dice.below(57) {
+    let ops = match dice.below(61) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -94,6 +95,8 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         47 | 48 | 52 => return follow_a_list(world, dice),
         49 | 53 | 54 => refuse_a_list(world, dice),
         55 | 56 => return set_ones_own_list(world, dice),
+        43 | 57 => name_what_has_none(world, dice),
+        58..=60 => change_what_is_protected(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
