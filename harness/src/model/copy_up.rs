@@ -147,6 +147,7 @@ impl Model {
         };
 
         if copy != Copy::Truncated && !metacopy {
+            self.undecided |= self.skips_beyond(data_from, self.disk.size(temp) as usize);
             self.copy_storage(data_from, temp);
         }
 
@@ -208,6 +209,22 @@ impl Model {
         std::rc::Rc::new(cut)
     }
 
+    /// Whether copying `size` bytes of data passes over a hole that reaches beyond them: what is left to copy is less
+    /// than nothing then, and what comes of that depends on the kernel (`ovl_copy_up_file`, `ovl_verify_area`). Only a
+    /// metacopy made by hand has another size than its data.
+    fn skips_beyond(&self, from: Ino, size: usize) -> bool {
+        let stored = &self.disk[from].pages;
+        let mut at = 0;
+        while at < size.div_ceil(super::disk::PAGE) {
+            let Some(hole) = stored.iter().skip(at).position(|stored| *stored) else { return false };
+            if hole > 0 && (at + hole) * super::disk::PAGE > size {
+                return true;
+            }
+            at += hole + CHUNK / super::disk::PAGE;
+        }
+        false
+    }
+
     /// Gives the copy of a file the storage that copying its data does: from the first page that has any,
     /// holes behind it included; a clone has holes where the file has them.
     fn copy_storage(&mut self, from: Ino, to: Ino) {
@@ -245,6 +262,7 @@ impl Model {
         // data; what the upper has beyond it stays.
         let size = node.lowers.first().map_or(0, |l| self.disk.data(l.1).len());
         if copy == Copy::Data && size > 0 {
+            self.undecided |= self.skips_beyond(from, size);
             let source = self.disk.data(from);
             let copied = &source[..source.len().min(size)];
             let mut data = self.disk.data(upper).to_vec();

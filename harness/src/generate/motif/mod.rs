@@ -56,7 +56,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         };
         return ops.into_iter().for_each(|op| world.push(op, dice));
     }
-    let ops = match dice.below(61) {
+    let ops = match dice.below(63) {
         0..=2 => empty_and_again(world, dice),
         3 => file_again(world, dice),
         4 => there_and_back(world, dice),
@@ -96,7 +96,7 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
         49 | 53 | 54 => refuse_a_list(world, dice),
         55 | 56 => return set_ones_own_list(world, dice),
         43 | 57 => name_what_has_none(world, dice),
-        58..=60 => change_what_is_protected(world, dice),
+        58..=62 => change_what_is_protected(world, dice),
         _ => settle(world, dice),
     };
     for op in ops {
