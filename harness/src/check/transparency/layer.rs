@@ -38,6 +38,11 @@ pub(super) fn merged(case: &Case, rules: Rules) -> Option<(Layer, bool)> {
         let mut node = node(top, data)?;
         let layer = *layers.first()?;
         if (layer == 0 || rules.index) && top.stat.nlink > 1 && top.stat.kind != Kind::Dir {
+            // By another name than its own in the layer, what its other names are in the view is not looked for.
+            let place = trees[layer].iter().find(|n| n.seen.as_ref().is_ok_and(|seen| std::ptr::eq(seen, top)))?;
+            if place.path != entry.path {
+                return None;
+            }
             let key = (layer, entry.path.clone());
             let of = if let NodeKind::Link(to) = named.get(&key)? { (layer, to.clone()) } else { key };
             match first_names.get(&of) {
