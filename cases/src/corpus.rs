@@ -13,6 +13,9 @@ use walkdir::WalkDir;
 /// The variable that names another directory of cases, for trees that were copied after the build.
 pub const DIRECTORY: &str = "OVLCHECK_CASES";
 
+/// The smallest case that leaves a whiteout.
+pub const WHITEOUT: &str = "lower\n  file f \"x\"\nsteps\n  unlink f = ok\nexpect upper\n  whiteout f\n";
+
 /// How often a case is run whose walks are interrupted every time.
 const RUNS: usize = 10;
 

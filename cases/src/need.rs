@@ -198,3 +198,8 @@ pub fn ignorable(
     };
     Trial::ignorable_test(name, move || judged().map_err(|e| Failed::from(format!("{e:#}"))))
 }
+
+/// Who this test runs as.
+pub fn own() -> Privilege {
+    if rustix::process::geteuid().is_root() { Privilege::Root } else { Privilege::Rootless }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +12,6 @@ use libtest_mimic::{Arguments, Completion, Trial};
 use ovlcheck::campaign::{Settings, run};
 use ovlcheck::case::Case;
 use ovlcheck::check::{apply_upper, judge};
-use ovlcheck::container::static_busybox;
 use ovlcheck::errno::Errno;
 use ovlcheck::exec::{
     ExecError, Executor, MountRequest, Mounter, TargetSpec, WorkerConfig, register_target, worker_entry,
@@ -20,11 +19,11 @@ use ovlcheck::exec::{
 use ovlcheck::generate::{Profile, draw, seed_for};
 use ovlcheck::model::Model;
 use ovlcheck::report;
-use ovlcheck::script;
 use ovlcheck::story;
 use ovlcheck::trace::Privilege;
-use ovlcheck_cases::corpus::{files, run_case};
-use ovlcheck_cases::need::{Need, ignorable, trial};
+use ovlcheck_cases::archive::tar_of;
+use ovlcheck_cases::corpus::{WHITEOUT, files, run_case};
+use ovlcheck_cases::need::{Need, ignorable, own, trial};
 use ovlcheck_cases::program::{Ended, Program, binary};
 use rustix::mount::{MountFlags, mount};
 
@@ -39,20 +38,12 @@ fn main() {
 
 fn trials() -> Vec<Trial> {
     let kernel = || Need::of(own(), &TargetSpec::Kernel);
-    let mut trials = vec![
+    vec![
         trial("story/model_and_trace_tell_the_same", kernel(), model_and_trace_tell_the_same),
         trial("doctor/finds_a_good_machine_good", kernel(), doctor_finds_a_good_machine_good),
         trial("doctor/says_what_to_do", vec![], doctor_says_what_to_do),
         trial("doctor/leaves_a_directory_as_it_was", kernel(), doctor_leaves_a_directory_as_it_was),
         trial("doctor/a_directory_that_cannot_be_written_is_3", vec![], doctor_needs_a_directory),
-        ignorable("script/is_written_and_runs", kernel(), script_is_written_and_runs),
-        trial("walkthrough/shows_the_layers", kernel(), walkthrough_shows_the_layers),
-        ignorable("walkthrough/two_containers_and_a_commit", kernel(), two_containers_and_a_commit),
-        ignorable("walkthrough/runs_in_an_archive", kernel(), walkthrough_in_an_archive),
-        trial("walkthrough/hostile_archives_are_2", vec![], hostile_archives_are_2),
-        trial("walkthrough/an_image_layout_is_its_layers", kernel(), an_image_layout_is_its_layers),
-        trial("walkthrough/hostile_image_layouts_are_2", vec![], hostile_image_layouts_are_2),
-        trial("walkthrough/the_upper_layer_is_exported", kernel(), the_upper_layer_is_exported),
         trial("oracle/diff_and_apply_gives_the_merged_view", kernel(), diff_and_apply_gives_the_merged_view),
         trial("library/an_overlay_of_ones_own_is_tested", kernel(), an_overlay_of_ones_own_is_tested),
         trial("library/a_name_that_nobody_registered_is_said", vec![Need::worker(own())], an_unknown_library),
@@ -68,15 +59,7 @@ fn trials() -> Vec<Trial> {
         trial("json/a_replay_ends_with_its_status", kernel(), a_replay_ends_with_its_status),
         trial("json/a_campaign_ends_with_its_summary", kernel(), a_campaign_ends_with_its_summary),
         trial("coverage/is_counted_over_seeds", kernel(), coverage_is_counted_over_seeds),
-        trial("script/takes_one_case", vec![], script_takes_one_case),
-    ];
-    for part in 0..SCRIPT_PARTS {
-        let name = format!("script/agrees_on_case_files_{part}");
-        trials.push(ignorable(name, kernel(), move || scripts_agree(part)));
-        let name = format!("script/sees_faults_{part}");
-        trials.push(ignorable(name, kernel(), move || scripts_see_faults(part)));
-    }
-    trials
+    ]
 }
 
 /// Whether this test runs as an ordinary user.
@@ -123,27 +106,8 @@ fn an_unknown_library() -> Result<()> {
     }
 }
 
-/// How many trials share the scripts.
-const SCRIPT_PARTS: usize = 4;
-
-/// The variable that makes every case file a script if it is `all`.
-const SCRIPTS: &str = "OVLCHECK_SCRIPTS";
-
-/// Of so many case files one becomes a script otherwise.
-const SAMPLE: usize = 9;
-
-/// Of so many case files one becomes a script: it takes a while.
-fn sample() -> usize {
-    if std::env::var_os(SCRIPTS).is_some_and(|scripts| scripts == "all") { 1 } else { SAMPLE }
-}
-
 fn ovlcheck(arguments: &[&str]) -> Result<Ended> {
     Program::start(&binary(env!("CARGO_BIN_EXE_ovlcheck-suite")), arguments)?.end()
-}
-
-/// Who this test runs as.
-fn own() -> Privilege {
-    if rustix::process::geteuid().is_root() { Privilege::Root } else { Privilege::Rootless }
 }
 
 /// The two tellers have no code in common but their words, so this holds both to the truth.
@@ -170,414 +134,6 @@ fn model_and_trace_tell_the_same() -> Result<()> {
         }
     }
     ensure!(told > 0 && differ.is_empty(), "of {told} stories, these differ:\n{}", differ.join("\n"));
-    Ok(())
-}
-
-/// Why scripts cannot run here, if so.
-fn no_tools() -> Option<String> {
-    let there =
-        |tool: &&str| Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    let missing = ["python3", "unshare", "diff"].into_iter().find(|tool| !there(tool))?;
-    Some(format!("{missing} is not installed"))
-}
-
-/// Runs a script and makes sure that it leaves nothing; its exit status and what it printed.
-fn run_script(text: &str) -> Result<(Option<i32>, String)> {
-    let dir = tempfile::tempdir()?;
-    let (file, tmp) = (dir.path().join("x.sh"), dir.path().join("tmp"));
-    fs::create_dir(&tmp)?;
-    fs::write(&file, text)?;
-    let output = Command::new("/bin/sh").arg(&file).env("TMPDIR", &tmp).stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let left: Vec<_> = fs::read_dir(&tmp)?.map(|e| e.map(|e| e.file_name())).collect::<Result<_, _>>()?;
-    ensure!(left.is_empty(), "left behind: {left:?}\n{said}");
-    Ok((output.status.code(), said))
-}
-
-/// A sample of the cases: what ran in a worker gives the same in a script.
-fn scripts_agree(part: usize) -> Result<Completion> {
-    if let Some(reason) = no_tools() {
-        return Ok(Completion::ignored_with(reason));
-    }
-    let mut executor = Executor::start(WorkerConfig::new(own(), TargetSpec::Kernel))?;
-    let mut ran = 0;
-    for file in files()?.into_iter().step_by(sample()).skip(part).step_by(SCRIPT_PARTS) {
-        let case = file.read()?;
-        let trace = match run_case(&mut executor, &case) {
-            Err(ExecError::Unsupported { .. }) => continue,
-            other => other?,
-        };
-        let text = script::export(&case, &trace.environment, &TargetSpec::Kernel, None)?;
-        let (status, said) = run_script(&text)?;
-        ensure!(status == Some(0), "{}: exit status {status:?}\n{said}", file.name);
-        ran += 1;
-    }
-    ensure!(ran > 0, "no script ran");
-    Ok(Completion::Completed)
-}
-
-/// With a clause broken in the model, the script's expectation is wrong, and it says so.
-fn scripts_see_faults(part: usize) -> Result<Completion> {
-    if let Some(reason) = no_tools() {
-        return Ok(Completion::ignored_with(reason));
-    }
-    let mut executor = Executor::start(WorkerConfig::new(own(), TargetSpec::Kernel))?;
-    let mut ran = 0;
-    let named = files()?.into_iter().filter_map(|f| Some((f.clause()?, f)));
-    for (clause, file) in named.step_by(2 * sample()).skip(part).step_by(SCRIPT_PARTS) {
-        let case = file.read()?;
-        let trace = match run_case(&mut executor, &case) {
-            Err(ExecError::Unsupported { .. }) => continue,
-            other => other?,
-        };
-        let Some(divergence) = judge(&case, &trace, Some(clause)).divergence else { continue };
-        if script::silent_about(&divergence).is_some() {
-            continue;
-        }
-        let text = script::export(&case, &trace.environment, &TargetSpec::Kernel, Some(clause))?;
-        let (status, said) = run_script(&text)?;
-        ensure!(status == Some(1), "{}: exit status {status:?} for {divergence}\n{said}", file.name);
-        ensure!(said.lines().any(|l| l.starts_with(['-', '+'])), "{said}");
-        ran += 1;
-    }
-    ensure!(ran > 0, "no script ran");
-    Ok(Completion::Completed)
-}
-
-const WHITEOUT: &str = "lower\n  file f \"x\"\nsteps\n  unlink f = ok\nexpect upper\n  whiteout f\n";
-
-fn script_is_written_and_runs() -> Result<Completion> {
-    if let Some(reason) = no_tools() {
-        return Ok(Completion::ignored_with(reason));
-    }
-    let dir = tempfile::tempdir()?;
-    let path = |name: &str| dir.path().join(name).display().to_string();
-    let (case, script) = (path("x.case"), path("x.sh"));
-    fs::write(&case, WHITEOUT)?;
-    ovlcheck(&["replay", "--script", &script, &case])?.expect(0)?;
-    let (status, said) = run_script(&fs::read_to_string(&script)?)?;
-    ensure!(status == Some(0) && said.contains("whiteout 0000"), "{status:?}: {said}");
-    // What a maintainer does with it: run the file as it is.
-    let status = Command::new(&script).stdin(Stdio::null()).stdout(Stdio::null()).status()?;
-    ensure!(status.code() == Some(0), "{status}");
-    ovlcheck(&["replay", "--fault", "RMV-02.whiteout", "--script", &script, &case])?.expect(1)?;
-    let (status, said) = run_script(&fs::read_to_string(&script)?)?;
-    ensure!(status == Some(1) && said.contains("-  upper f: ENOENT"), "{status:?}: {said}");
-    Ok(Completion::Completed)
-}
-
-fn script_takes_one_case() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let (a, b) = (dir.path().join("a.case").display().to_string(), dir.path().join("b.case").display().to_string());
-    for file in [&a, &b] {
-        fs::write(file, WHITEOUT)?;
-    }
-    let ended = ovlcheck(&["replay", "--script", "/nowhere/x.sh", &a, &b])?;
-    ended.expect(2)?;
-    ensure!(ended.stderr.contains("one case file"), "{}", ended.stderr);
-    Ok(())
-}
-
-fn walkthrough_shows_the_layers() -> Result<()> {
-    for arguments in [&["walkthrough"] as &[_], &["walkthrough", "--rootless"]] {
-        let ended = ovlcheck(arguments)?;
-        let out = &ended.expect(0)?.stdout;
-        for wanted in [
-            "  echo -> /bin/busybox     echo  c 0, 0  whiteout\n",
-            "                           echo.old -> /bin/busybox  new     echo.old -> /bin/busybox\n",
-            "  apk/                     apk/  opaque                      apk/\n    arch\n    keys/\n",
-            "  motd                     motd  copied up                   motd\n",
-            "                           hello.txt  new                    hello.txt\n",
-            "layer resolver: merged is what these layers make, 67 entries\n",
-        ] {
-            ensure!(out.contains(wanted), "no\n{wanted}in\n{out}");
-        }
-    }
-    Ok(())
-}
-
-fn two_containers_and_a_commit() -> Result<Completion> {
-    if static_busybox().is_none() {
-        return Ok(Completion::ignored_with("there is no static busybox"));
-    }
-    let ended = ovlcheck(&["walkthrough", "--two"])?;
-    let out = &ended.expect(0)?.stdout;
-    let parts: Vec<&str> = out.split("==> ").collect();
-    ensure!(parts.len() == 4 && out.matches("merged is what these layers make").count() == 3, "{out}");
-    // Each has its own upper layer: the second saw nothing of the first.
-    ensure!(parts[2].contains("home  c 0, 0  whiteout") && !parts[2].contains("apk/  opaque"), "{}", parts[2]);
-    // The third stands on the first.
-    ensure!(parts[3].contains("  hello.txt     hello.txt  c 0, 0  whiteout"), "{}", parts[3]);
-    ensure!(parts[3].contains("arch  new"), "{}", parts[3]);
-    Ok(Completion::Completed)
-}
-
-fn walkthrough_in_an_archive() -> Result<Completion> {
-    let Some(busybox) = static_busybox() else {
-        return Ok(Completion::ignored_with("there is no static busybox"));
-    };
-    let dir = tempfile::tempdir()?;
-    let root = dir.path().join("root");
-    for name in ["bin", "etc"] {
-        fs::create_dir_all(root.join(name))?;
-    }
-    fs::write(root.join("bin/sh"), busybox)?;
-    fs::set_permissions(root.join("bin/sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    fs::write(root.join("etc/config"), "a\n")?;
-    let archive = dir.path().join("root.tar.gz");
-    let made = Command::new("tar").arg("-czf").arg(&archive).arg("-C").arg(&root).arg(".").status();
-    if !made.is_ok_and(|s| s.success()) {
-        return Ok(Completion::ignored_with("tar and gzip are not installed"));
-    }
-    let path = archive.display().to_string();
-    let command = "echo out; echo b >> /etc/config; echo x > /new; exit 7";
-    let ended = ovlcheck(&["walkthrough", "--lower", &path, "--", "/bin/sh", "-c", command])?;
-    let out = &ended.expect(0)?.stdout;
-    ensure!(out.starts_with("out\n") && out.contains("ended with status 7"), "{out}");
-    ensure!(out.contains("config  copied up") && out.contains("new  new"), "{out}");
-    Ok(Completion::Completed)
-}
-
-/// A tar archive of one entry without data.
-fn tar_of(kind: u8, path: &str, link: &str) -> Vec<u8> {
-    let mut header = vec![0u8; 512];
-    header[..path.len()].copy_from_slice(path.as_bytes());
-    header[100..107].copy_from_slice(b"0000644");
-    for (at, len) in [(108, 7), (116, 7), (124, 11), (136, 11), (329, 7), (337, 7)] {
-        header[at..at + len].fill(b'0');
-    }
-    header[156] = kind;
-    header[157..157 + link.len()].copy_from_slice(link.as_bytes());
-    header[257..265].copy_from_slice(b"ustar\x0000");
-    header[335] = b'8';
-    header[148..156].fill(b' ');
-    let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
-    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-    header.resize(3 * 512, 0);
-    header
-}
-
-fn hostile_archives_are_2() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let file = dir.path().join("x.tar");
-    for (bytes, why) in [
-        (tar_of(b'0', "../escape", ""), "'..'"),
-        (tar_of(b'0', "/etc/passwd", ""), "absolute"),
-        (tar_of(b'1', "x", "/etc/shadow"), "absolute"),
-        (tar_of(b'3', "sda", ""), "harmless list"),
-        (b"no archive".repeat(100), "tar archive"),
-    ] {
-        fs::write(&file, bytes)?;
-        let ended = ovlcheck(&["walkthrough", "--lower", &file.display().to_string()])?;
-        ended.expect(2)?;
-        ensure!(ended.stderr.contains(why) && ended.stdout.is_empty(), "no '{why}' in {}", ended.stderr);
-    }
-    ovlcheck(&["walkthrough", "--lower", "/nowhere/x.tar"])?.expect(2)?;
-    Ok(())
-}
-
-/// Entries of a tar archive: type, path, what is in it or where it leads.
-type Members<'m> = &'m [(tar::EntryType, &'m str, &'m str)];
-
-fn tar_with(members: Members<'_>, xattr: Option<&str>) -> Result<Vec<u8>> {
-    let mut builder = tar::Builder::new(Vec::new());
-    for (kind, path, text) in members {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(*kind);
-        header.set_mode(if *kind == tar::EntryType::Directory { 0o755 } else { 0o644 });
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(1_000_000_000);
-        // Written as they are: what is to be tried, the builder would refuse.
-        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
-        let data: &[u8] = match kind {
-            tar::EntryType::Symlink => {
-                header.set_link_name(text)?;
-                b""
-            }
-            _ => text.as_bytes(),
-        };
-        if kind.is_character_special() {
-            header.set_device_major(0)?;
-            header.set_device_minor(0)?;
-        }
-        header.set_size(data.len() as u64);
-        header.set_cksum();
-        if let Some(name) = xattr {
-            builder.append_pax_extensions([(format!("SCHILY.xattr.{name}").as_str(), &b"y"[..])])?;
-        }
-        builder.append(&header, data)?;
-    }
-    Ok(builder.into_inner()?)
-}
-
-/// Writes a blob into an image layout; its descriptor.
-fn blob(dir: &Path, kind: &str, bytes: &[u8]) -> Result<serde_json::Value> {
-    use sha2::Digest;
-    let hex: String = sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
-    let blobs = dir.join("blobs/sha256");
-    fs::create_dir_all(&blobs)?;
-    fs::write(blobs.join(&hex), bytes)?;
-    Ok(serde_json::json!({ "mediaType": kind, "digest": format!("sha256:{hex}"), "size": bytes.len() }))
-}
-
-/// Writes an image layout with these layers, the lowest first.
-fn image_layout(dir: &Path, layers: &[Vec<u8>]) -> Result<()> {
-    let of = |what: &str| format!("application/vnd.oci.image.{what}.v1+json");
-    let listed = layers
-        .iter()
-        .map(|layer| blob(dir, "application/vnd.oci.image.layer.v1.tar", layer))
-        .collect::<Result<Vec<_>>>()?;
-    let config = blob(dir, &of("config"), br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers"}}"#)?;
-    let manifest = serde_json::json!({ "schemaVersion": 2, "config": config, "layers": listed });
-    let manifest = blob(dir, &of("manifest"), manifest.to_string().as_bytes())?;
-    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [manifest] });
-    fs::write(dir.join("index.json"), index.to_string())?;
-    Ok(fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?)
-}
-
-/// The same bytes as gzip would keep them, without compressing: blocks that are stored.
-fn gzip_of(bytes: &[u8]) -> Vec<u8> {
-    let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-    let mut chunks = bytes.chunks(65_535).peekable();
-    while let Some(chunk) = chunks.next() {
-        out.push(u8::from(chunks.peek().is_none()));
-        let len = chunk.len() as u16;
-        out.extend(len.to_le_bytes());
-        out.extend((!len).to_le_bytes());
-        out.extend(chunk);
-    }
-    let crc = bytes.iter().fold(!0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |c, _| if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 })
-    });
-    out.extend((!crc).to_le_bytes());
-    out.extend((bytes.len() as u32).to_le_bytes());
-    out
-}
-
-/// Layers in order, whiteouts and an opaque mark converted, also compressed, also in an archive: five entries stay.
-fn an_image_layout_is_its_layers() -> Result<()> {
-    use tar::EntryType::{Directory, Regular};
-    let base = tar_with(
-        &[
-            (Directory, "etc/", ""),
-            (Regular, "etc/a", "1"),
-            (Regular, "etc/b", "1"),
-            (Regular, "gone", ""),
-            (Directory, "dir/", ""),
-            (Regular, "dir/old", ""),
-        ],
-        None,
-    )?;
-    let top = tar_with(
-        &[
-            (Regular, "etc/.wh.b", ""),
-            (Regular, "etc/a", "2"),
-            (Regular, ".wh.gone", ""),
-            (Directory, "dir/", ""),
-            (Regular, "dir/.wh..wh..opq", ""),
-            (Regular, "dir/new", ""),
-        ],
-        Some("user.a"),
-    )?;
-    let dir = tempfile::tempdir()?;
-    let (layout, archive) = (dir.path().join("image"), dir.path().join("image.tar"));
-    fs::create_dir(&layout)?;
-    let gzip = Command::new("gzip").arg("--version").stdout(Stdio::null()).status().is_ok();
-    image_layout(&layout, &[base, if gzip { gzip_of(&top) } else { top }])?;
-    let mut builder = tar::Builder::new(fs::File::create(&archive)?);
-    builder.append_dir_all(".", &layout)?;
-    builder.finish()?;
-    for path in [&layout, &archive] {
-        let ended = ovlcheck(&["walkthrough", "--lower", &path.display().to_string(), "--", "/nothing"])?;
-        let out = &ended.expect(0)?.stdout;
-        ensure!(out.contains("ended with status 127"), "{out}");
-        ensure!(out.contains("merged is what these layers make, 5 entries\n"), "{out}");
-        ensure!(
-            out.contains("diff and apply: the upper layer as one of an OCI image, unpacked over lower, is merged"),
-            "{out}"
-        );
-    }
-    Ok(())
-}
-
-fn hostile_image_layouts_are_2() -> Result<()> {
-    use tar::EntryType::{Char, Regular, Symlink};
-    let refused = |spoil: &dyn Fn(&Path) -> Result<()>, layer: Vec<u8>, why: &str| -> Result<()> {
-        let dir = tempfile::tempdir()?;
-        image_layout(dir.path(), &[layer])?;
-        spoil(dir.path())?;
-        let ended = ovlcheck(&["walkthrough", "--lower", &dir.path().display().to_string()])?;
-        ended.expect(2).with_context(|| why.to_owned())?;
-        ensure!(ended.stderr.contains(why) && ended.stdout.is_empty(), "no '{why}' in {}", ended.stderr);
-        Ok(())
-    };
-    let good = || tar_with(&[(Regular, "f", "data")], None);
-    let nothing = |_: &Path| Ok(());
-    for (member, why) in [
-        ((Regular, "../escape", ""), "'..'"),
-        ((Regular, "/etc/passwd", ""), "absolute"),
-        ((Regular, "d/.wh...", ""), "no name"),
-        ((Regular, ".wh.d/f", ""), "below a whiteout"),
-        ((Char, "null", ""), "takes for a whiteout"),
-    ] {
-        refused(&nothing, tar_with(&[member], None)?, why)?;
-    }
-    refused(&nothing, tar_with(&[(Symlink, "a", "/etc"), (Regular, "a/passwd", "")], None)?, "no directory")?;
-    refused(&nothing, tar_with(&[(Regular, "f", "")], Some("trusted.overlay.redirect"))?, "takes for its own")?;
-    // The largest blob is the layer.
-    let of_layer = |dir: &Path| -> Result<std::path::PathBuf> {
-        let blobs = fs::read_dir(dir.join("blobs/sha256"))?.map(|e| Ok(e?.path())).collect::<Result<Vec<_>>>()?;
-        blobs.into_iter().max_by_key(|p| fs::metadata(p).map_or(0, |m| m.len())).context("no blob")
-    };
-    let exchanged = |dir: &Path| -> Result<()> {
-        let path = of_layer(dir)?;
-        let mut bytes = fs::read(&path)?;
-        bytes[512] ^= 1;
-        Ok(fs::write(&path, bytes)?)
-    };
-    refused(&exchanged, good()?, "its digest is sha256:")?;
-    refused(&|dir| Ok(fs::write(of_layer(dir)?, "short")?), good()?, "its size is 5")?;
-    let linked = |dir: &Path| -> Result<()> {
-        let path = of_layer(dir)?;
-        fs::remove_file(&path)?;
-        Ok(std::os::unix::fs::symlink("/etc/passwd", &path)?)
-    };
-    refused(&linked, good()?, "no regular file")?;
-    refused(&|dir| Ok(fs::remove_file(of_layer(dir)?)?), good()?, "blobs/sha256/")?;
-    for (file, text, why) in [
-        ("index.json", r#"{"manifests":[{"digest":"sha256:../../../etc/passwd","size":1}]}"#, "no sha256 digest"),
-        ("index.json", r#"{"manifests":[]}"#, "no image"),
-        ("index.json", "{", "index.json"),
-        ("oci-layout", r#"{"imageLayoutVersion":"2.0.0"}"#, "version"),
-    ] {
-        refused(&|dir| Ok(fs::write(dir.join(file), text)?), good()?, why)?;
-    }
-    refused(&|dir| Ok(fs::remove_file(dir.join("oci-layout"))?), good()?, "no OCI image layout")
-}
-
-/// The tour's upper layer as one of an image, and on top of an image of its own again.
-fn the_upper_layer_is_exported() -> Result<()> {
-    let dir = tempfile::tempdir()?;
-    let path = |name: &str| dir.path().join(name).display().to_string();
-    let (layer, layout) = (path("layer.tar"), path("image"));
-    let ended = ovlcheck(&["walkthrough", "--export", &layer])?;
-    ensure!(ended.expect(0)?.stdout.contains("unpacked over lower, is merged"), "{}", ended.stdout);
-    let bytes = fs::read(&layer)?;
-    let mut archive = tar::Archive::new(bytes.as_slice());
-    let names: BTreeSet<String> =
-        archive.entries()?.map(|e| Ok(e?.path()?.display().to_string())).collect::<Result<_>>()?;
-    for name in ["bin/.wh.echo", "bin/echo.old", "etc/apk/.wh..wh..opq", "etc/motd", "home/hello.txt"] {
-        ensure!(names.contains(name), "no {name} among {names:?}");
-    }
-    let below =
-        tar_with(&[(tar::EntryType::Regular, "bin/echo", "hidden"), (tar::EntryType::Regular, "etc/apk/x", "")], None)?;
-    fs::create_dir(&layout)?;
-    image_layout(Path::new(&layout), &[below, bytes])?;
-    let ended = ovlcheck(&["walkthrough", "--lower", &layout, "--", "/nothing"])?;
-    // root, bin, bin/echo.old, etc, etc/apk, etc/motd, home, home/hello.txt
-    ensure!(ended.expect(0)?.stdout.contains("make, 8 entries"), "{}", ended.stdout);
-    ovlcheck(&["walkthrough", "--export", "/proc/self/layer.tar"])?.expect(3)?;
     Ok(())
 }
 

@@ -135,12 +135,13 @@ pub struct Model {
     umask: u32,
     /// The working directory.
     cwd: DentryId,
-    /// The upper was changed behind the overlay's own back (FIL-11.rename): what it shows from now on is
-    /// nobody's rule.
+    /// After this step nothing is judged any more: the upper was changed behind the overlay's own back (FIL-11.rename), or
+    /// what the call found is known to the filesystem's caches alone. ARCHITECTURE.md lists where.
     pub(crate) adrift: bool,
     /// A redirect was followed, so that a lower object may have two names.
     led: bool,
-    /// What the last look found depends on the order of names on disk, which nobody knows.
+    /// Nor is this step judged: what it gives depends on what neither case nor trace tells, such as the order of names on
+    /// disk, or what a walk was interrupted by. ARCHITECTURE.md lists where.
     pub(crate) undecided: bool,
     /// Lower layers in which directories marked for xattr whiteouts were found in this mount.
     marked: BTreeSet<usize>,

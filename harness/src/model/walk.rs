@@ -15,7 +15,7 @@ use crate::trace::Kind;
 const PATH_MAX: usize = 4096;
 /// Most symlinks in one walk (`MAXSYMLINKS`).
 const MAX_LINKS: u32 = 40;
-/// Most symlinks that a walk surely survives: where a mount or a rename elsewhere interrupts it, it begins again and
+/// Most symlinks that a walk surely survives: where a mount elsewhere interrupts it, it begins again and
 /// goes on counting (`filename_lookup` after ECHILD; `nd->total_link_count` is set once).
 const SURE_LINKS: u32 = MAX_LINKS / 2;
 
