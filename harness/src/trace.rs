@@ -385,6 +385,20 @@ pub struct NodeSeen {
 
 /// Major and minor version in a kernel's release, such as `6.12.117+deb13-amd64`.
 pub fn kernel_version(release: &str) -> (u32, u32) {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    let numbers = leading_numbers(release);
+    (numbers[0], numbers[1])
+}
+
+/// The stable point release in a kernel's release: 117 in `6.12.117+deb13-amd64`. `None` where it says none: most
+/// distributions name the series and then count their own builds, as in `6.1.0-56-cloud-amd64`.
+pub fn stable_patch(release: &str) -> Option<u32> {
+    Some(leading_numbers(release)[2]).filter(|patch| *patch > 0)
+}
+
+/// The first three numbers in a kernel's release.
+fn leading_numbers(release: &str) -> [u32; 3] {
+    // What follows the digits and dots is the builder's own.
+    let end = release.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(release.len());
+    let mut numbers = release[..end].split('.').map(|n| n.parse().unwrap_or(0));
+    [(); 3].map(|()| numbers.next().unwrap_or(0))
 }

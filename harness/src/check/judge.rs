@@ -235,8 +235,13 @@ impl<'a> Judge<'a> {
         next.or(self.trace.last.as_ref().map(|l| l.span.to)).unwrap_or(self.trace.steps[index].span.to)
     }
 
-    /// What reading a directory gave: the order of its entries is for the kernel to choose.
+    /// What the model is told of a step before it says what must be: what reading a directory gave, since the order
+    /// of its entries is for the kernel to choose; and whether a name was taken, since not every version tells
+    /// whether it may be (FIL-11).
     fn shown(&self, index: usize, record: &StepTrace) -> Option<Shown> {
+        if record.outcome == Outcome::Err(Errno::EEXIST) {
+            return Some(Shown { exists: true, ..Shown::default() });
+        }
         let slot = match self.case.steps.get(index)?.op {
             Op::Getdents64 { slot, .. } | Op::Getdents { slot, .. } => slot,
             _ => return None,
@@ -244,7 +249,7 @@ impl<'a> Judge<'a> {
         let names = |dents: &[(DirEntry, i64)]| dents.iter().map(|(e, next)| (e.name.clone(), *next)).collect();
         match &record.outcome {
             Outcome::Ok(Value::Dents(dents)) => {
-                Some(Shown { dents: names(dents), then: self.next_name(index, slot).cloned(), refused: false })
+                Some(Shown { dents: names(dents), then: self.next_name(index, slot).cloned(), ..Shown::default() })
             }
             Outcome::Ok(Value::List(list)) => {
                 let dents = list.iter().map(|e| (e.name.clone(), 0)).collect();

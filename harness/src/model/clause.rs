@@ -405,8 +405,8 @@ clauses! {
     SendAppend = "FIL-10.append", Linux, "sendfile to what is open with O_APPEND is EINVAL.", "fs/splice.c do_splice_direct_actor";
     SendSource = "FIL-10.source", Linux, "sendfile from a directory or a fifo is EINVAL.", "fs/splice.c splice_direct_to_actor, do_splice_read";
     SendOffset = "FIL-10.offset", Linux, "A negative offset for sendfile is EINVAL.", "fs/read_write.c rw_verify_area";
-    FilReplaced = "FIL-11.replaced", Linux, "Copying up a regular file that was removed while open is EEXIST where a whiteout or another object has its name.", "copy_up.c ovl_copy_up_tmpfile, ovl_copy_up_workdir";
-    FilReplacedRename = "FIL-11.rename", Linux, "Copying up a removed directory, symlink or special file replaces what has its name, where rename(2) would: a removed fifo comes back in place of its whiteout.", "copy_up.c ovl_copy_up_workdir";
+    FilReplaced = "FIL-11.replaced", Linux, "Copying up a regular file that was removed while open is EEXIST where a whiteout or another object has its name; since 6.12.117 and 7.3 it is so of anything else as well.", "copy_up.c ovl_copy_up_tmpfile, ovl_copy_up_workdir";
+    FilReplacedRename = "FIL-11.rename", Linux, "Before 6.12.117 and 7.3, copying up a removed directory, symlink or special file replaces what has its name, where rename(2) would: a removed fifo comes back in place of its whiteout.", "copy_up.c ovl_copy_up_workdir";
     FilRemovedDir = "FIL-11.dir", Linux, "Copying up into a directory that was removed is ENOENT for a regular file, EIO for anything else.", "copy_up.c ovl_copy_up_tmpfile, ovl_copy_up_workdir";
     FilReroute = "FIL-01.reroute", Contract, "A descriptor opened for reading before copy-up reads the upper data after it.", "file.c ovl_real_fdget";
     FilSetfl = "FIL-16.setfl", Contract, "Writes go by the flags that an open file has now, whatever it was opened with and whether it was copied up since.", "file.c ovl_real_fdget, ovl_change_flags";

@@ -299,9 +299,10 @@ impl Model {
 
     /// Whether copy-up may put an object where something has taken its name (FIL-11). A regular file
     /// is linked in and never may. The rest is renamed in, and may replace what rename(2) would
-    /// replace; only the 6.12 series refuses that.
+    /// replace, but where the kernel refuses that, too ([`Context::never_replaces`](super::Context::never_replaces)).
     fn may_replace(&mut self, kind: Kind, taken: Ino) -> Result<(), Errno> {
-        if kind == Kind::File || self.context.kernel == (6, 12) {
+        let refused = || self.shown.as_ref().is_some_and(|shown| shown.exists);
+        if kind == Kind::File || self.context.never_replaces().unwrap_or_else(refused) {
             return Err(self.refuse(Clause::FilReplaced, Errno::EEXIST));
         }
         let taken_by_dir = self.disk[taken].is_dir();

@@ -33,7 +33,7 @@ pub struct Dent {
     pub next: Option<i64>,
 }
 
-/// What a call was seen to give: its choice of an order.
+/// What a call was seen to give, where that is for the kernel to choose: an order, or which of two rules it follows.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
     /// Names and the positions after them; of `getdents` the names alone count.
@@ -42,6 +42,8 @@ pub struct Shown {
     pub then: Option<Bytes>,
     /// The call was refused: nothing fitted.
     pub refused: bool,
+    /// The call failed with EEXIST.
+    pub exists: bool,
 }
 
 /// A position in a directory, as a call has given it.
