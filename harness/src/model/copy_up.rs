@@ -247,6 +247,7 @@ impl Model {
                 break;
             }
             self.disk.store(to, start, end);
+            self.disk.read_by_kernel(from, start, end);
             at = end.div_ceil(super::disk::PAGE);
         }
     }

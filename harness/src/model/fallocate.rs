@@ -65,7 +65,8 @@ impl Model {
         // Up to where it knows of one hole, the end or beyond it, depends on what is cached.
         let end = (self.disk.size(ino) as usize).next_multiple_of(PAGE);
         self.undecided |= nothing && range.0 < end && end < range.1;
-        if supported && (overlay || !nothing) || overlay && self.rules.holds(Clause::FalRefused) {
+        let modifies = self.disk.traits.allocating_modifies;
+        if supported && (overlay || modifies && !nothing) || overlay && self.rules.holds(Clause::FalRefused) {
             self.remove_privs(file.dentry, supported);
         }
         let done = if nothing {
@@ -77,7 +78,11 @@ impl Model {
             Err(errno)
         } else {
             self.change_storage(ino, range, mode);
-            self.disk.date_data(&mut self.rules, ino);
+            if modifies || mode.operation() == libc::FALLOC_FL_PUNCH_HOLE {
+                self.disk.date_data(&mut self.rules, ino);
+            } else {
+                self.disk.date_ctime(&mut self.rules, ino);
+            }
             Ok(())
         };
         self.copy_attr(file.dentry);

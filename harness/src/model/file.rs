@@ -98,7 +98,9 @@ impl Model {
         let flags = OpenFlags(flags.0 & kept);
         let create = flags.has(libc::O_CREAT);
         let exclusive = create && flags.has(libc::O_EXCL);
-        if create && flags.has(libc::O_DIRECTORY) && self.rules.holds(Clause::VfsOpenCreateDirectory) {
+        // Before 6.1 a regular file was made, and then was no directory.
+        let known = self.context.kernel >= (6, 1) || flags.has(libc::O_TMPFILE);
+        if create && flags.has(libc::O_DIRECTORY) && known && self.rules.holds(Clause::VfsOpenCreateDirectory) {
             return Err(Errno::EINVAL);
         }
         if flags.has(libc::O_TMPFILE) {

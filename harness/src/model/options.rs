@@ -83,8 +83,10 @@ impl Options {
     /// The errno that the mount gives.
     pub fn effective(asked: &[String], context: &Context, rules: &mut Rules) -> Result<Options, Errno> {
         let last = |name: &str| last(asked, name);
-        // uuid= had two values until 6.6 gave it a meaning beyond file handles.
-        if context.kernel < (6, 6) && matches!(last("uuid"), Some("null" | "auto")) {
+        // uuid= came with 5.11, and had two values until 6.6 gave it a meaning beyond file handles.
+        let asks = last("uuid").is_some();
+        if context.kernel < (5, 11) && asks || context.kernel < (6, 6) && matches!(last("uuid"), Some("null" | "auto"))
+        {
             return Err(Errno::EINVAL);
         }
         let on = |name: &str| last(name).map(|value| value == "on");

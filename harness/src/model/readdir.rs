@@ -173,14 +173,16 @@ impl Model {
             return false;
         }
         let mut failed = false;
+        // Before 5.15 an entry was given whatever its lookup found.
+        let leaves_out = self.context.kernel >= (5, 15);
         // One that is not there any more, as far as the cache knows, is left out (DIR-10).
         entry.hidden = match self.lookup(id, &entry.name) {
-            Ok(child) => self.is_negative(child),
+            Ok(child) => leaves_out && self.is_negative(child),
             Err(errno) => {
                 failed = true;
                 // Which of two names that lead to one directory fails depends on their order on disk.
                 self.undecided |= errno == Errno::ESTALE || !self.disk.traits.lists_dots_first;
-                self.rules.holds(Clause::DirFailedLookup)
+                leaves_out && self.rules.holds(Clause::DirFailedLookup)
             }
         };
         if entry.number.is_none() {

@@ -89,6 +89,12 @@ pub struct Traits {
     /// Storage that was never written counts as data once something has been read there: what SEEK_DATA and SEEK_HOLE
     /// find depends on what is cached (`iomap_seek_data`, `find_desired_extent`).
     pub seeks_by_cache: bool,
+    /// What the kernel reads for itself (copying up, sendfile, copy_file_range) gives holes storage in the file that is
+    /// read (`shmem_file_read_iter` with `SGP_CACHE`; tmpfs before 5.18).
+    pub reading_fills_holes: bool,
+    /// Giving storage dates the data, and takes setuid away; else it dates the ctime alone (`shmem_fallocate` calls
+    /// `file_modified` since 5.19).
+    pub allocating_modifies: bool,
     /// SEEK_DATA and SEEK_HOLE from a negative offset are ENXIO; else they start at 0
     /// (`find_desired_extent` of Btrfs).
     pub refuses_negative_seek: bool,
@@ -151,6 +157,8 @@ impl Traits {
             punching_dates_holes: true,
             punches_last_block: false,
             seeks_by_cache: false,
+            reading_fills_holes: kernel < (5, 18),
+            allocating_modifies: kernel >= (5, 19),
             refuses_negative_seek: true,
             ends_far: false,
             lists_dots_first: true,
@@ -168,6 +176,8 @@ impl Traits {
         match filesystem {
             Filesystem::Tmpfs => tmpfs,
             Filesystem::Ext4 => Traits {
+                reading_fills_holes: false,
+                allocating_modifies: true,
                 keeps_the_next: true,
                 reads_by_cursor: false,
                 moves_when_refused: true,
@@ -193,6 +203,8 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Xfs => Traits {
+                reading_fills_holes: false,
+                allocating_modifies: true,
                 keeps_the_next: false,
                 reads_by_cursor: false,
                 moves_when_refused: true,
@@ -219,6 +231,8 @@ impl Traits {
                 ..tmpfs
             },
             Filesystem::Btrfs => Traits {
+                reading_fills_holes: false,
+                allocating_modifies: true,
                 keeps_the_next: false,
                 reads_by_cursor: false,
                 counts_blocks: false,

@@ -153,6 +153,7 @@ impl Model {
         if self.rules.holds(Clause::SendData) {
             let start = from.at as usize;
             let data = self.disk.data(source)[start..start + count as usize].to_vec();
+            self.disk.read_by_kernel(source, start, start + count as usize);
             self.disk.write(&mut self.rules, target, to.at as u64, &data);
         }
         self.copy_attr(to.file.dentry);

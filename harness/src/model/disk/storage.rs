@@ -46,6 +46,14 @@ impl Disk {
         }
     }
 
+    /// The kernel reads a range for itself, which some filesystems give storage.
+    pub fn read_by_kernel(&mut self, ino: Ino, from: usize, to: usize) {
+        let to = to.min(self.size(ino) as usize);
+        if self.traits.reading_fills_holes && from < to {
+            self.store(ino, from, to);
+        }
+    }
+
     /// Whether a regular file has any storage.
     pub fn is_stored(&self, ino: Ino) -> bool {
         self[ino].pages.contains(&true) || !self[ino].unwritten.is_empty()
@@ -124,6 +132,7 @@ impl Disk {
         let start = from_at as usize;
         let data = self.data(source)[start..start + taken as usize].to_vec();
         if cloned == 0 {
+            self.read_by_kernel(source, start, start + taken as usize);
             self.write(rules, target, to_at, &data);
             return taken;
         }
