@@ -143,7 +143,12 @@ pub fn investigate(
     let signature = finding.divergence.signature();
     let mut mirror = mirror.filter(|_| finding.divergence.oracle == Oracle::Plain);
     for _ in 0..REPEATS {
-        let again = examine(executor, mirror.as_deref_mut(), case, judging)?.1.divergence;
+        let again = match examine(executor, mirror.as_deref_mut(), case, judging) {
+            Ok((_, judgement)) => judgement.divergence,
+            // What was found is told as it was met.
+            Err(ExecError::Interrupted) => return Ok(finding),
+            Err(e) => return Err(e),
+        };
         if again.as_ref().map(Divergence::signature) != Some(signature.clone()) {
             let seen = again.map_or("no divergence".to_owned(), |d| d.to_string());
             finding.nondeterministic = Some(format!("run again, the case gave: {seen}"));
@@ -156,13 +161,13 @@ pub fn investigate(
     }
     let mut error = None;
     let shrunk = shrink_from(tree, Budget { max_runs: 3000, max_time }, |candidate| {
-        if error.is_some() {
+        if error.is_some() || executor.is_stopped() {
             return false;
         }
         match examine(executor, mirror.as_deref_mut(), candidate, judging) {
             Ok((_, judgement)) => judgement.divergence.is_some_and(|d| d.signature() == signature),
             // A candidate that cannot be made here is not smaller, it is something else.
-            Err(ExecError::Unsupported { .. } | ExecError::Setup(_)) => false,
+            Err(ExecError::Unsupported { .. } | ExecError::Setup(_) | ExecError::Interrupted) => false,
             Err(e) => {
                 error = Some(e);
                 false
@@ -173,7 +178,10 @@ pub fn investigate(
         return Err(e);
     }
     finding.runs = shrunk.runs;
-    let (trace, judgement) = examine(executor, mirror, &shrunk.case, judging)?;
+    let (trace, judgement) = match examine(executor, mirror, &shrunk.case, judging) {
+        Err(ExecError::Interrupted) => return Ok(finding),
+        other => other?,
+    };
     if let Some(divergence) = judgement.divergence {
         if divergence.signature() == signature {
             (finding.case, finding.trace, finding.divergence) = (shrunk.case, trace, divergence);

@@ -193,7 +193,7 @@ where
         return Err(failure.clone());
     }
     let mut defects = state.defects;
-    defects.extend(state.failure.map(|f| f.to_string()));
+    defects.extend(state.failure.filter(|f| *f != ExecError::Interrupted).map(|f| f.to_string()));
     let interrupted = stop.load(Ordering::Relaxed);
     let known = match (&settings.expectations, &state.environment) {
         (Some(expectations), Some(environment)) => {
@@ -295,8 +295,10 @@ fn job<F: FnMut(Event<'_>) + Send>(shared: &Shared<'_, F>) {
 
 /// Counts a case that could not be tested. A defect of ovlcheck is no such reason.
 fn untested(stats: &mut Stats, e: ExecError) -> Result<(), ExecError> {
-    if let ExecError::Internal(_) = e {
-        return Err(e);
+    match e {
+        ExecError::Internal(_) => return Err(e),
+        ExecError::Interrupted => return Ok(()),
+        ExecError::Unsupported { .. } | ExecError::Setup(_) => {}
     }
     *stats.untested.entry(e.to_string()).or_default() += 1;
     Ok(())

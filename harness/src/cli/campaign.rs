@@ -143,7 +143,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 
 /// Runs the campaign and tells its findings as they come. Gives the summary, what the user may do about the
 /// findings, and the exit status; or the status that says why there is no summary.
-pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, String, u8), u8> {
+pub(super) fn execute(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<(Summary, String, u8), u8> {
     let shard = args.extent.shard().map_err(|why| {
         eprintln!("ovlcheck: {why}");
         USAGE
@@ -153,7 +153,7 @@ pub(super) fn execute(args: &RunArgs, stop: &AtomicBool) -> Result<(Summary, Str
         eprintln!("ovlcheck: shard {shard} of {asked} cases is empty: take fewer shards");
         return Err(USAGE);
     }
-    let worker = args.worker.place().map_err(|e| refuse(&e))?;
+    let worker = args.worker.place(stop).map_err(|e| refuse(&e))?;
     let in_guests = matches!(worker.place, Place::Guest(_));
     let expectations = args.worker.expectations(args.expect.as_deref())?;
     let steps = args.steps as usize;

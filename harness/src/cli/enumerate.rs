@@ -70,7 +70,7 @@ struct State {
 
 pub(super) fn enumerate(args: &EnumerateArgs) -> u8 {
     let stop = stop_flag();
-    let worker = match args.worker.place() {
+    let worker = match args.worker.place(&stop) {
         Ok(worker) => worker,
         Err(e) => return refuse(&e),
     };

@@ -1,6 +1,7 @@
 //! `--kernel`: cases run in a virtual machine that boots it.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use clap::Args;
@@ -76,6 +77,9 @@ impl MachineArgs {
         let options = MachineOptions { acceleration, memory, command_line: self.append.clone(), ..defaults };
         let machine = Machine::new(&kernel, options)?;
         let placed = |machine| WorkerConfig { place: Place::Guest(machine), ..config.clone() };
+        if config.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(ExecError::Interrupted);
+        }
         if acceleration != Acceleration::Auto {
             return Ok(placed(machine));
         }
@@ -83,6 +87,7 @@ impl MachineArgs {
             let fast = placed(machine.accelerated(Acceleration::Kvm)?);
             match Executor::start(fast.clone()) {
                 Ok(_) => return Ok(fast),
+                Err(ExecError::Interrupted) => return Err(ExecError::Interrupted),
                 Err(e) => eprintln!("ovlcheck: KVM does not work here, so guests run in software ({e})"),
             }
         }

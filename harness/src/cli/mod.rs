@@ -19,6 +19,7 @@ mod walkthrough;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -190,9 +191,10 @@ struct WorkerArgs {
 }
 
 impl WorkerArgs {
-    /// How workers run, and where: with `--kernel` this reads the kernel and tries how it boots.
-    fn place(&self) -> Result<WorkerConfig, ExecError> {
-        self.guest.place(self.config())
+    /// How workers run, and where: with `--kernel` this reads the kernel and tries how it boots, unless `stop` is set
+    /// meanwhile.
+    fn place(&self, stop: &Arc<AtomicBool>) -> Result<WorkerConfig, ExecError> {
+        self.guest.place(WorkerConfig { stop: Some(stop.clone()), ..self.config() })
     }
 
     fn config(&self) -> WorkerConfig {
@@ -313,5 +315,6 @@ fn refuse(error: &ExecError) -> u8 {
     match error {
         ExecError::Internal(_) => DEFECT,
         ExecError::Unsupported { .. } | ExecError::Setup(_) => CANNOT,
+        ExecError::Interrupted => INTERRUPTED,
     }
 }

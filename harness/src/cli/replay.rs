@@ -1,6 +1,7 @@
 //! `ovlcheck replay`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
@@ -84,7 +85,8 @@ pub(super) fn replay(args: &ReplayArgs) -> u8 {
         Err(status) => return status,
     };
     let judging = Judging { fault: args.fault, expectations: expectations.as_deref() };
-    let worker = match args.worker.place() {
+    // ^C ends a replay at once, and its worker with it.
+    let worker = match args.worker.place(&Arc::default()) {
         Ok(worker) => worker,
         Err(e) => return refuse(&e),
     };

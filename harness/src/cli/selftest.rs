@@ -41,7 +41,7 @@ pub(super) struct SelfTestArgs {
 pub(super) fn self_test(args: &SelfTestArgs) -> u8 {
     let stop = stop_flag();
     let seed = seed_or_time(args.seed);
-    let mut workers = match args.worker.place() {
+    let mut workers = match args.worker.place(&stop) {
         Ok(worker) => vec![worker],
         Err(e) => return refuse(&e),
     };

@@ -1,5 +1,7 @@
 //! What a worker is told before its first case.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,9 @@ pub struct WorkerConfig {
     /// Where the worker runs. This is the executor's to know; the worker is not told.
     #[serde(skip)]
     pub place: Place,
+    /// Once this is set, nobody waits for a worker to get ready: a guest may be long in booting.
+    #[serde(skip)]
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 /// Where workers run.
@@ -52,6 +57,7 @@ impl WorkerConfig {
             case_deadline: Duration::from_secs(30),
             observe: ObservePolicy::default(),
             place: Place::Here,
+            stop: None,
         }
     }
 }

@@ -21,6 +21,9 @@ pub enum ExecError {
     /// A defect of ovlcheck.
     #[error("defect of ovlcheck: {0}")]
     Internal(String),
+    /// The user wants no more of it ([`WorkerConfig::stop`](super::WorkerConfig::stop)).
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl ExecError {

@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -32,6 +33,9 @@ fn start_deadline(place: &Place) -> Duration {
         Place::Guest(_) => Duration::from_secs(120),
     }
 }
+
+/// How often somebody who waits for a worker to get ready looks whether that is still wanted.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long a killed worker may take to be gone before it is abandoned.
 const GRACE: Duration = Duration::from_secs(5);
@@ -87,6 +91,11 @@ impl Executor {
     /// Where it runs.
     pub fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    /// Whether the user wants no more of it.
+    pub fn is_stopped(&self) -> bool {
+        is_stopped(&self.config)
     }
 
     /// Runs one case. A worker that dies or hangs in a step makes a trace that says so.
@@ -205,6 +214,10 @@ impl Drop for Executor {
     }
 }
 
+fn is_stopped(config: &WorkerConfig) -> bool {
+    config.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed))
+}
+
 /// Starts this program again as a worker.
 fn spawn_here(socket: &OwnedFd, page: &OwnedFd, stderr: &File) -> Result<Child, ExecError> {
     let mut command = Command::new("/proc/self/exe");
@@ -250,7 +263,18 @@ impl Worker {
         let outbox = protocol::frame(&Request::Start(config.clone()))?;
         let guest = matches!(config.place, Place::Guest(_));
         let mut worker = Worker { child, socket, page, stderr, guest, outbox, sent: 0, inbox: Vec::new() };
-        match worker.hear(Instant::now() + start_deadline(&config.place)) {
+        let deadline = Instant::now() + start_deadline(&config.place);
+        let heard = loop {
+            match worker.hear(deadline.min(Instant::now() + LOOK)) {
+                Ok(Heard::Late) if is_stopped(config) => {
+                    worker.end();
+                    return Err(ExecError::Interrupted);
+                }
+                Ok(Heard::Late) if Instant::now() < deadline => {}
+                heard => break heard,
+            }
+        };
+        match heard {
             Ok(Heard::Reply(Reply::Hello(Ok(environment)))) => Ok((worker, environment)),
             Ok(Heard::Reply(Reply::Hello(Err(e)))) => {
                 worker.end();
