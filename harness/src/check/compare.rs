@@ -7,7 +7,7 @@ use super::forgive::Forgivable;
 use crate::acl::ValueText;
 use crate::bytes::Bytes;
 use crate::level::Level;
-use crate::model::disk::{Body, Disk, Ino, XattrValue};
+use crate::model::disk::{Body, Disk, Ino, PAGE, XattrValue};
 use crate::model::look::Look;
 use crate::model::value::{Bindings, Spans, Stamp};
 use crate::trace::{Content, Kind, Seen, Stat, Time, content_of};
@@ -53,7 +53,7 @@ pub(super) struct Known {
     pub strictatime: bool,
     /// Whether blocks are compared.
     pub counts_blocks: bool,
-    /// Blocks of the regular files of the lower layers, which nothing changes.
+    /// Blocks of the regular files of the lower layers at first; nothing changes them but reading, and that seldom.
     pub lower_blocks: BTreeMap<Ino, u64>,
     /// Those of upper files, as this look has found them.
     pub upper_blocks: BTreeMap<Ino, u64>,
@@ -170,11 +170,12 @@ impl Known {
 
     /// Compares the blocks that the merged side has shown in a look with those of the layers, as far as both were
     /// looked at. Gives the number of the inode that differs.
-    pub(super) fn blocks(&mut self) -> Result<(), (u64, Diff)> {
+    pub(super) fn blocks(&mut self, disk: &Disk) -> Result<(), (u64, Diff)> {
         let (merged, upper) = (std::mem::take(&mut self.merged_blocks), std::mem::take(&mut self.upper_blocks));
         for (number, ino, seen) in merged {
-            let expected = self.lower_blocks.get(&ino).or_else(|| upper.get(&ino));
-            if let Some(expected) = expected.filter(|&&expected| expected != seen) {
+            let filled = (disk[ino].filled * PAGE / 512) as u64;
+            let expected = self.lower_blocks.get(&ino).map(|at_first| at_first + filled);
+            if let Some(expected) = expected.or_else(|| upper.get(&ino).copied()).filter(|expected| *expected != seen) {
                 return Err((number, Diff::new("blocks", expected, seen)));
             }
         }

@@ -323,7 +323,7 @@ impl<'a> Judge<'a> {
             self.footprint(place, footprint, directory)?;
             self.note_late(Oracle::Footprint(footprint.side), &footprint.path);
         }
-        if let Err((number, diff)) = self.known.blocks() {
+        if let Err((number, diff)) = self.known.blocks(&self.model.disk) {
             let has = |f: &&Footprint| f.seen.as_ref().is_ok_and(|seen| seen.stat.ino == number);
             let at = record.footprint.iter().find(has).map(|f| f.path.clone());
             return Err(self.blocks_differ(place, Oracle::Footprint(Side::Merged), at, diff));
@@ -493,7 +493,7 @@ impl<'a> Judge<'a> {
             },
         };
         self.late_at = late.at;
-        if let (None, Err((number, diff))) = (&found, self.known.blocks()) {
+        if let (None, Err((number, diff))) = (&found, self.known.blocks(&self.model.disk)) {
             let has = |node: &&NodeSeen| node.seen.as_ref().is_ok_and(|seen| seen.stat.ino == number);
             let at = observation.merged.iter().find(has).map(|node| node.path.clone());
             return Err(self.blocks_differ(place, Oracle::Tree(Side::Merged), at, diff));

@@ -111,6 +111,8 @@ pub struct Inode {
     pub unwritten: BTreeSet<usize>,
     /// Whether a regular file shares storage with a clone.
     pub cloned: bool,
+    /// How many of its holes have been given storage by reading ([`Traits::reading_fills_holes`]).
+    pub filled: usize,
     /// When each name of a directory came, in the disk's count of arrivals.
     pub arrivals: BTreeMap<Bytes, u64>,
     /// The clause that last changed it: the suspect when it is seen to differ.
@@ -230,6 +232,7 @@ impl Disk {
             pages: Vec::new(),
             unwritten: BTreeSet::new(),
             cloned: false,
+            filled: 0,
             arrivals: BTreeMap::new(),
             by,
         });

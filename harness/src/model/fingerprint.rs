@@ -148,6 +148,7 @@ impl<'m> Writer<'m> {
         self.number(inode.pages.len() as u64);
         self.out.extend(inode.pages.iter().map(|&p| u8::from(p)));
         self.flags([inode.cloned]);
+        self.number(inode.filled as u64);
         self.number(inode.unwritten.len() as u64);
         for &page in &inode.unwritten {
             self.number(page as u64);

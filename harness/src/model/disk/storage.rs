@@ -50,6 +50,9 @@ impl Disk {
     pub fn read_by_kernel(&mut self, ino: Ino, from: usize, to: usize) {
         let to = to.min(self.size(ino) as usize);
         if self.traits.reading_fills_holes && from < to {
+            let inode = self.raw(ino);
+            let has = |page: &usize| inode.pages.get(*page) == Some(&true) || inode.unwritten.contains(page);
+            inode.filled += (from / PAGE..to.div_ceil(PAGE)).filter(|page| !has(page)).count();
             self.store(ino, from, to);
         }
     }
