@@ -23,11 +23,14 @@ fn trials() -> Vec<Trial> {
         trial("a_module_that_is_none_is_3", vec![], a_module_that_is_none_is_3),
         trial("no_emulator_is_3", vec![], no_emulator_is_3),
         trial("bisect_cannot_tell_is_125", vec![], bisect_cannot_tell_is_125),
+        trial("compare_takes_two_kernels", vec![], compare_takes_two_kernels),
         trial("a_campaign_in_a_guest_holds", guest(), a_campaign_in_a_guest_holds),
         trial("a_guest_that_panics_at_once_is_3", guest(), a_guest_that_panics_at_once_is_3),
         trial("a_module_that_does_not_load_is_3", guest(), a_module_that_does_not_load_is_3),
         trial("interrupted_while_it_boots_is_130", guest(), || interrupted_is_130(Duration::from_millis(500))),
         trial("interrupted_while_it_runs_is_130", guest(), || interrupted_is_130(Duration::from_secs(15))),
+        trial("interrupted_while_it_never_gets_ready_is_130", guest(), interrupted_while_it_never_gets_ready_is_130),
+        trial("a_kernel_compared_with_itself_is_the_same", guest(), a_kernel_compared_with_itself_is_the_same),
         trial("packages_are_unpacked_once", guest(), packages_are_unpacked_once),
         trial("a_full_disk_takes_the_cache_alone", guest(), a_full_disk_takes_the_cache_alone),
         trial("results_on_a_full_disk_are_3", guest(), results_on_a_full_disk_are_3),
@@ -95,6 +98,11 @@ fn bisect_cannot_tell_is_125() -> Result<()> {
     says(&ovlcheck(&two)?, 2, &["--bisect takes one kernel"])
 }
 
+fn compare_takes_two_kernels() -> Result<()> {
+    says(&ovlcheck(&["vm", "--compare", "--kernel", "/a"])?, 2, &["--compare takes two kernels"])?;
+    says(&ovlcheck(&["vm", "--compare", "--kernel", "/nonexistent", "--kernel", "/b"])?, 3, &["No such file"])
+}
+
 /// The kernel that the machine offers for guests.
 fn kernel() -> Result<String> {
     std::env::var(KERNEL).with_context(|| format!("{KERNEL} is no text"))
@@ -135,6 +143,29 @@ fn interrupted_is_130(after: Duration) -> Result<()> {
     std::thread::sleep(after);
     program.signal(rustix::process::Signal::INT)?;
     program.end()?.expect(130)?;
+    Ok(())
+}
+
+/// A guest whose kernel waits ten seconds after each line it prints is given up at once, not when it would be late.
+fn interrupted_while_it_never_gets_ready_is_130() -> Result<()> {
+    let kernel = kernel()?;
+    let arguments =
+        ["vm", "--kernel", &kernel, "--accel", "software", "--seed", "1", "--append", "boot_delay=10000 lpj=4000000"];
+    let program = Program::start(&binary(env!("CARGO_BIN_EXE_ovlcheck-suite")), &arguments)?;
+    std::thread::sleep(Duration::from_secs(15));
+    program.signal(rustix::process::Signal::INT)?;
+    program.within(Duration::from_secs(60)).end()?.expect(130)?;
+    Ok(())
+}
+
+fn a_kernel_compared_with_itself_is_the_same() -> Result<()> {
+    let kernel = kernel()?;
+    let two = ["vm", "--compare", "--kernel", &kernel, "--kernel", &kernel];
+    let ended = ovlcheck(&[&two[..], &["--accel", "software", "--seed", "1", "--cases", "32"]].concat())?;
+    ended.expect(0)?;
+    for word in ["32 cases on both", "fails on B and holds on A: nothing", "and is not the same: nothing"] {
+        ensure!(ended.stdout.contains(word), "no word of '{word}' in: {}", ended.stdout);
+    }
     Ok(())
 }
 

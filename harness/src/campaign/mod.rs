@@ -2,6 +2,7 @@
 //!
 //! Nothing is printed here: the caller gets [`Event`]s while it runs and a [`Summary`] at the end.
 
+mod compare;
 mod confirm;
 mod find;
 mod run;
@@ -9,6 +10,7 @@ mod selftest;
 mod shard;
 mod stats;
 
+pub use compare::{Change, Comparison, Difference, compare};
 pub use confirm::{Confirmed, confirm};
 pub use find::{Finding, Judging, entries, examine, find_again, investigate, mirrored, start_mirror};
 pub use run::{Event, Settings, case_of, run, run_cases};

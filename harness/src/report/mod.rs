@@ -1,5 +1,6 @@
 //! What people read: plain text made from values. Nothing here prints or decides.
 
+mod comparison;
 mod coverage;
 mod doctor;
 mod explain;
@@ -19,6 +20,7 @@ mod tables;
 mod tree_diff;
 mod walkthrough;
 
+pub use comparison::comparison;
 pub use coverage::{coverage, enumerated};
 pub use doctor::doctor;
 pub use explain::{clause, explained, upper_after};
