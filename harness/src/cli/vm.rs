@@ -48,10 +48,13 @@ pub(super) struct VmArgs {
     /// End with the statuses that `git bisect run` understands: 0 good, 1 bad, 125 where this cannot tell.
     #[arg(long)]
     bisect: bool,
+    /// Print JSON, one value a line, as docs/json.md describes it.
+    #[arg(long)]
+    json: bool,
     /// Run each case on both of two kernels, A and B, at the same time, and tell what is different: what newly fails,
     /// what newly holds, and what shows otherwise although both do as they must, each with its smallest case.
     /// The exit status is 1 if something newly fails.
-    #[arg(long, conflicts_with_all = ["bisect", "keep", "junit", "ktap", "jobs"])]
+    #[arg(long, conflicts_with_all = ["bisect", "keep", "junit", "ktap", "jobs", "json"])]
     compare: bool,
 }
 
@@ -68,7 +71,9 @@ pub(super) fn vm(args: &VmArgs) -> u8 {
     let extent = args.extent.seeded();
     let (mut tried, mut statuses) = (Vec::new(), Vec::new());
     for (n, kernel) in args.kernel.iter().enumerate() {
-        if args.kernel.len() > 1 {
+        if args.json {
+            say!("{}", report::json_kernel(kernel, n + 1, args.kernel.len()));
+        } else if args.kernel.len() > 1 {
             say!("kernel {} of {}: {kernel}", n + 1, args.kernel.len());
         }
         let usual = RunArgs::default();
@@ -78,14 +83,24 @@ pub(super) fn vm(args: &VmArgs) -> u8 {
             extent: extent.clone(),
             keep: args.keep.as_ref().map(|dir| dir.join((n + 1).to_string())),
             worker: WorkerArgs { rootless: args.rootless, guest, ..usual.worker.clone() },
+            json: args.json,
             ..usual
         };
         let (result, status) = match execute(&run, &stop) {
             Ok((summary, hint, status)) => {
-                say_raw!("{}", report::summary(&summary, &hint));
+                if args.json {
+                    say!("{}", report::json_summary(&summary, status));
+                } else {
+                    say_raw!("{}", report::summary(&summary, &hint));
+                }
                 (Ok(summary), status)
             }
-            Err(status) => (Err(status), status),
+            Err(status) => {
+                if args.json {
+                    say!("{}", report::json_untried(status));
+                }
+                (Err(status), status)
+            }
         };
         tried.push(TriedKernel { name: kernel.clone(), result });
         statuses.push(status);
@@ -93,7 +108,7 @@ pub(super) fn vm(args: &VmArgs) -> u8 {
             break;
         }
     }
-    if args.kernel.len() > 1 {
+    if args.kernel.len() > 1 && !args.json {
         say_raw!("\n{}", report::kernels(&tried));
     }
     if let Err(status) = args.results.write("ovlcheck vm", &tried) {

@@ -42,6 +42,16 @@ pub fn json_begin_campaign(settings: &Settings, seeds: u64) -> Value {
     line
 }
 
+/// The kernel that the lines up to the next one are about, as the user names it.
+pub fn json_kernel(name: &str, number: usize, of: usize) -> Value {
+    json!({ "event": "kernel", "name": name, "number": number, "of": of })
+}
+
+/// A kernel that could not be tried.
+pub fn json_untried(status: u8) -> Value {
+    json!({ "event": "untried", "status": status })
+}
+
 /// How far a campaign is.
 pub fn json_progress(cases: u64, checked: u64, diverged: u64, seconds: f64) -> Value {
     json!({ "event": "progress", "cases": cases, "checked": checked, "diverged": diverged, "seconds": seconds })

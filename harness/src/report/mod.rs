@@ -32,7 +32,8 @@ pub(crate) use machine::{
     CampaignEnd, CountedCalls, CountedResult, CountedTarget, Coverage, Fired, Met, Untested, json_summary,
 };
 pub use machine::{
-    JSON_VERSION, json_begin, json_begin_campaign, json_case, json_finding, json_progress, json_replayed,
+    JSON_VERSION, json_begin, json_begin_campaign, json_case, json_finding, json_kernel, json_progress, json_replayed,
+    json_untried,
 };
 pub use matrix::{Column, Standing, html as matrix_html, markdown as matrix_markdown, text as matrix_text};
 pub(crate) use merged::merged;
