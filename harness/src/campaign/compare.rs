@@ -10,6 +10,7 @@ use super::find::Judging;
 use super::run::{Settings, case_of};
 use crate::case::Case;
 use crate::check::{Divergence, Place, Signature};
+use crate::errno::Errno;
 use crate::exec::{ExecError, Executor, WorkerConfig};
 use crate::model::Clause;
 use crate::shrink::{Budget, CaseTree, shrink_from};
@@ -364,8 +365,11 @@ fn lines_apart(a: &[Line], b: &[Line]) -> Option<(String, [String; 2])> {
     Some((place.map_or(String::new(), Line::place), sides))
 }
 
-/// The clause that decided on one kernel alone, or else the last that did on the second.
+/// The clause that decided on one kernel alone, first on one that refused what the other did, or else the last that
+/// decided on the second.
 fn about((a, b): (&Chapter, &Chapter)) -> Option<Clause> {
     let alone = |mine: &Chapter, other: &Chapter| mine.fired.iter().rev().find(|c| !other.fired.contains(c)).copied();
-    alone(b, a).or_else(|| alone(a, b)).or_else(|| b.fired.last().copied())
+    let refused = |chapter: &Chapter| chapter.outcome.parse::<Errno>().is_ok();
+    let (first, second) = if refused(a) && !refused(b) { (a, b) } else { (b, a) };
+    alone(first, second).or_else(|| alone(second, first)).or_else(|| b.fired.last().copied())
 }
