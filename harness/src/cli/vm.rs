@@ -23,7 +23,8 @@ Examples:
   ovlcheck vm --kernel vmlinuz-6.1,/lib/modules/6.1 --module overlay.ko
                                                           one module of your own in it
   ovlcheck vm --kernel old.deb --kernel new.deb --seed 7  the same cases on two
-  ovlcheck vm --kernel old.deb --kernel new.deb --compare what is different between them
+  ovlcheck vm --kernel old.deb --kernel new.deb --compare
+                                                          what is different between them
   git bisect run ovlcheck vm --kernel . --seed 7 --cases 2000 --bisect";
 
 /// What `ovlcheck vm` takes.
