@@ -10,13 +10,13 @@ use super::judge::Judge;
 use crate::case::Case;
 use crate::level::Level;
 use crate::model::Clause;
-use crate::step::Op;
+use crate::step::{Op, Whence};
 use crate::trace::Trace;
 
 /// The clause whose fault makes the model agree at the place of the divergence, and for longest.
 ///
 /// Of several that explain it as well, one that binds Linux alone: what a target may do otherwise is then not
-/// held against it.
+/// held against it. Else one that binds the target.
 pub(super) fn explain(
     case: &Case,
     trace: &Trace,
@@ -48,32 +48,50 @@ pub(super) fn explain(
         };
         // `None` is the end without a difference: the longest.
         let own_way = clause.level() == Level::Linux;
-        agrees.then_some((reached.is_none(), own_way, found.in_play.contains(&clause), clause))
+        let binds = clause.level() <= trace.environment.level;
+        let about = is_about(clause, &found.field);
+        agrees.then_some((reached.is_none(), own_way, binds, about, found.in_play.contains(&clause), clause))
     });
     explained
-        .max_by_key(|(whole, own_way, in_play, clause)| (*whole, *own_way, *in_play, std::cmp::Reverse(*clause)))
-        .map(|e| e.3)
+        .max_by_key(|(whole, own_way, binds, about, in_play, clause)| {
+            (*whole, *own_way, *binds, *about, *in_play, std::cmp::Reverse(*clause))
+        })
+        .map(|e| e.5)
 }
 
-/// What may be said of a divergence that no single clause explains, given the one that is suspected: that a
-/// change dates something says nothing of anything but times, and what Linux alone does nothing of others.
-pub(super) fn suspected(found: &Divergence, suspect: Option<Clause>, level: Level) -> Option<Clause> {
+/// What may be said of a divergence that no single clause explains: the last clause of the step that is about what
+/// differs and binds the target. What Linux alone does says nothing of others.
+pub(super) fn suspected(found: &Divergence, level: Level) -> Option<Clause> {
+    let in_play = found.rule.into_iter().chain(found.in_play.iter().rev().copied());
+    in_play.into_iter().find(|clause| clause.level() <= level && is_about(*clause, &found.field))
+}
+
+/// Whether a clause may be what a field differs by: that a change dates something says nothing of anything but times,
+/// and how many links there are nothing of anything else.
+fn is_about(clause: Clause, field: &str) -> bool {
     const DATES: [Clause; 4] = [Clause::FsCtime, Clause::FsWriteTime, Clause::FsDirTime, Clause::FsTruncateSame];
-    let date = found.field.ends_with("time");
-    let fits =
-        |clause: &Clause| (date || !DATES.contains(clause)) && (level == Level::Linux || clause.level() < Level::Linux);
-    suspect.filter(fits).or_else(|| found.in_play.iter().rev().copied().find(fits))
+    const KEEPS: [&str; 4] = ["LKP-05", "CUP-09.attributes", "CUP-11.attributes", "VFS-18.suid"];
+    let of = |rules: &[&str]| rules.iter().any(|rule| clause.id().starts_with(rule));
+    match field {
+        "mtime" | "atime" | "ctime" => {
+            DATES.contains(&clause) || of(&KEEPS) || of(&["CUP-10", "VFS-12.trunc", "FIL-04"])
+        }
+        "nlink" => of(&["FS-02", "LNK-", "NLK-", "IDX-"]),
+        "mode" | "owner" => of(&KEEPS) || of(&["CRE-01", "FS-03", "ATT-", "ACL-"]),
+        _ => !DATES.contains(&clause) && !of(&["FS-02", "CUP-10.times"]),
+    }
 }
 
 /// Whether the target may do otherwise although no clause of a higher level says so: it refuses what it does
 /// not support, or private xattrs and their names, and what is made or removed while a directory is open may be
 /// listed or not.
 pub(super) fn may_differ(case: &Case, found: &Divergence, level: Level) -> bool {
-    let Place::Step(step) = found.place else { return false };
-    let unsupported = ["EOPNOTSUPP", "ENOSYS", "ENOTTY"].contains(&found.seen.as_str());
-    let refused = found.oracle == Oracle::Outcome && found.field == "errno" && unsupported;
-    let private = found.oracle == Oracle::Outcome && case.steps.get(step).is_some_and(|s| names_private_xattr(&s.op));
-    let listed = found.operation == "getdents" && found.field == "names";
+    // That the server is gone is never right.
+    if level == Level::Linux || ["ENOTCONN", "ECONNABORTED"].contains(&found.seen.as_str()) {
+        return false;
+    }
+    // Whoever reads a directory has to ask what is of a type that is not told.
+    let untold = found.field == "d_type" && found.seen.ends_with("Unknown");
     // How much room hidden names take, what the filesystem calls itself, and that something removed cannot be
     // copied up.
     let list = found.operation.ends_with("listxattr") && found.field == "count";
@@ -81,11 +99,43 @@ pub(super) fn may_differ(case: &Case, found: &Divergence, level: Level) -> bool 
     let itself = found.field == "filesystem";
     const REMOVED: [Clause; 3] = [Clause::FilReplaced, Clause::FilReplacedRename, Clause::FilRemovedDir];
     let removed = found.seen == "success" && found.in_play.iter().any(|clause| REMOVED.contains(clause));
-    // Which parts of a file are holes is for the filesystem to say.
-    let hole = found.operation == "lseek" && found.in_play.contains(&Clause::FilSeekHole);
-    // Whoever renames across filesystems has to copy, so who cannot rename a directory may say that.
-    let across = found.operation == "rename" && found.seen == "EXDEV";
-    level < Level::Linux && (refused || private || listed || room || itself || removed || hole || across)
+    let Place::Step(step) = found.place else { return untold };
+    let Some(op) = case.steps.get(step).map(|step| &step.op) else { return untold };
+    untold || room || itself || removed || is_open(op, found)
+}
+
+/// Whether nobody says what a call is to do here: POSIX leaves it open, or it asks for what filesystems have or not.
+fn is_open(op: &Op, found: &Divergence) -> bool {
+    let outcome = found.oracle == Oracle::Outcome;
+    let unsupported = ["EOPNOTSUPP", "ENOSYS", "ENOTTY"].contains(&found.seen.as_str());
+    if outcome && found.field == "errno" && unsupported {
+        return true;
+    }
+    match op {
+        // The marks in a layer that make something immutable are Linux's own.
+        _ if outcome && found.expected == "EPERM" && found.in_play.iter().any(|c| c.id().starts_with("FAT-")) => true,
+        Op::SetXattr { name, .. } | Op::GetXattr { name, .. } | Op::RemoveXattr { name, .. } => {
+            outcome && name.starts_with(b"@")
+        }
+        // In a directory that is open, what was made or removed since may be listed or not.
+        Op::Getdents { .. } => found.field == "names",
+        // So may be how many entries one call gives, and what their positions are.
+        Op::Getdents64 { .. } => found.field != "d_type",
+        // Which parts of a file are holes is for the filesystem to say.
+        Op::Lseek { whence: Whence::Data | Whence::Hole, .. } => true,
+        // Whoever asks for no change of owner may be asked for nothing.
+        Op::Chown { uid: -1, gid: -1, .. } => outcome,
+        // Whoever renames across filesystems has to copy, so who cannot rename a directory may say that; and flags are
+        // for filesystems that know them.
+        Op::Rename { .. } if outcome && found.seen == "EXDEV" => true,
+        Op::Rename { flags, .. } => {
+            outcome && flags.0 != 0 && found.seen == "EINVAL" || flags.has(libc::RENAME_WHITEOUT)
+        }
+        Op::Open { flags, .. } => flags.has(libc::O_TRUNC) && flags.0 & libc::O_ACCMODE == libc::O_RDONLY,
+        // ioctl(2) has an error for what it does not know.
+        Op::Getflags { .. } | Op::Setflags { .. } => outcome && found.seen == "EINVAL",
+        _ => false,
+    }
 }
 
 /// Whether a difference lies further on in the same tree, which is walked depth first with names sorted.
@@ -94,9 +144,81 @@ fn further(next: &Divergence, found: &Divergence) -> bool {
     matches!(found.oracle, Oracle::Tree(_)) && next.oracle == found.oracle && parts(next) > parts(found)
 }
 
-fn names_private_xattr(op: &Op) -> bool {
-    match op {
-        Op::SetXattr { name, .. } | Op::GetXattr { name, .. } | Op::RemoveXattr { name, .. } => name.starts_with(b"@"),
-        _ => false,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::Bytes;
+
+    fn found(field: &str, expected: &str, seen: &str, in_play: &[Clause]) -> Divergence {
+        Divergence {
+            place: Place::Step(0),
+            oracle: Oracle::Outcome,
+            operation: "rename",
+            rule: None,
+            in_play: in_play.to_vec(),
+            path: Bytes::default(),
+            field: field.to_owned(),
+            expected: expected.to_owned(),
+            seen: seen.to_owned(),
+        }
+    }
+
+    fn may(step: &str, field: &str, expected: &str, seen: &str) -> bool {
+        let case: Case = format!("lower\nsteps\n  {step}\n").parse().expect(step);
+        let operation = case.steps[0].op.name();
+        let found = Divergence { operation, ..found(field, expected, seen, &[]) };
+        assert!(!may_differ(&case, &found, Level::Linux), "{step}: Linux does nothing otherwise");
+        may_differ(&case, &found, Level::Contract)
+    }
+
+    #[test]
+    fn what_posix_and_the_manual_leave_open_accuses_nobody() {
+        for (step, field, expected, seen) in [
+            ("rename a b RENAME_EXCHANGE", "errno", "success", "EINVAL"),
+            ("rename a b RENAME_WHITEOUT", "errno", "EINVAL", "success"),
+            ("rename a b", "errno", "success", "EXDEV"),
+            ("mkdir a 0755", "errno", "success", "EOPNOTSUPP"),
+            ("chown a -1 -1", "errno", "EPERM", "success"),
+            ("open 0 a O_RDONLY|O_TRUNC", "size", "0", "5"),
+            ("getdents64 0 120", "names", "[. ..]", "[.]"),
+            ("getdents64 0 120", "errno", "success", "EINVAL"),
+            ("list a", "d_type", "x File", "x Unknown"),
+            ("lseek 0 4096 SEEK_DATA", "errno", "ENXIO", "success"),
+            ("setflags 0", "errno", "success", "EINVAL"),
+        ] {
+            assert!(may(step, field, expected, seen), "{step}: {field}");
+        }
+    }
+
+    #[test]
+    fn what_they_demand_does() {
+        for (step, field, expected, seen) in [
+            ("rename a b RENAME_EXCHANGE", "errno", "success", "ENOENT"),
+            ("rename a b", "errno", "success", "EINVAL"),
+            ("chown a 1 -1", "errno", "EPERM", "success"),
+            ("open 0 a O_WRONLY|O_TRUNC", "size", "0", "5"),
+            ("open 0 a O_RDONLY|O_TRUNC", "errno", "success", "ENOTCONN"),
+            ("list a", "names", "[a]", "[]"),
+            ("getdents64 0 120", "d_type", "x File", "x Dir"),
+            ("lseek 0 4096 SEEK_SET", "errno", "success", "EINVAL"),
+            ("getflags 0", "errno", "success", "EIO"),
+        ] {
+            assert!(!may(step, field, expected, seen), "{step}: {field}");
+        }
+    }
+
+    #[test]
+    fn a_guess_is_about_what_differs_and_binds_the_target() {
+        let in_play = [Clause::CupFileAttributes, Clause::CupOpenWrite, Clause::FsLinks, Clause::FsDirTime];
+        for (field, level, clause) in [
+            ("mode", Level::Linux, Some(Clause::CupFileAttributes)),
+            ("nlink", Level::Contract, Some(Clause::FsLinks)),
+            ("mtime", Level::Contract, Some(Clause::FsDirTime)),
+            ("presence", Level::Format, Some(Clause::CupOpenWrite)),
+            ("presence", Level::Contract, Some(Clause::CupFileAttributes)),
+        ] {
+            assert_eq!(suspected(&found(field, "x", "y", &in_play), level), clause, "{field}");
+        }
+        assert_eq!(suspected(&found("nlink", "1", "2", &[Clause::CupOpenWrite]), Level::Contract), None);
     }
 }

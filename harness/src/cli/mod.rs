@@ -253,6 +253,7 @@ fn profile(worker: &WorkerConfig) -> Profile {
         reserved_names: worker.level == Level::Linux,
         capabilities: usual.capabilities && worker.level == Level::Linux,
         acls: usual.acls && worker.level == Level::Linux,
+        protected: worker.level == Level::Linux,
         xattr_whiteouts: usual.xattr_whiteouts && worker.level == Level::Linux,
         ..usual
     };

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use super::sys;
 use crate::bytes::Bytes;
 use crate::errno::Errno;
+use crate::level::Level;
 use crate::step::footprint_of;
 use crate::trace::{
     Content, DirEntry, FNV_START, Footprint, Kind, NodeSeen, Privilege, Seen, Side, Stat, TreeSeen, content_of, fnv1a,
@@ -64,6 +65,8 @@ impl Detail {
 #[derive(Debug)]
 pub(super) struct Looker {
     prefix: &'static [u8],
+    /// Whether nothing is told of xattrs where there are none, instead of none.
+    may_lack_xattrs: bool,
     names: Vec<u8>,
     value: Vec<u8>,
     dents: Vec<u8>,
@@ -75,11 +78,17 @@ impl Looker {
     pub(super) fn new(privilege: Privilege) -> Looker {
         Looker {
             prefix: private_prefix(privilege),
+            may_lack_xattrs: false,
             names: vec![0; XATTR_LIMIT],
             value: vec![0; XATTR_LIMIT],
             dents: vec![0; DENTS],
             data: Vec::new(),
         }
+    }
+
+    /// The same, for a target of this level: below Linux's own one may be without xattrs.
+    pub(super) fn at(self, level: Level) -> Looker {
+        Looker { may_lack_xattrs: level < Level::Linux, ..self }
     }
 
     /// Adds the footprint of a path to `out`. The current directory is the merged root, `merged`,
@@ -133,16 +142,17 @@ impl Looker {
     /// Attributes and xattrs of a name in the current directory.
     fn look(&mut self, name: &CStr, xattrs: bool) -> Result<Seen, Errno> {
         let stat = sys::statx(sys::CWD, name, libc::AT_SYMLINK_NOFOLLOW)?;
-        let xattrs = if xattrs { Some(self.xattrs(name)?) } else { None };
+        let xattrs = if xattrs { self.xattrs(name)? } else { None };
         Ok(Seen { stat, xattrs, content: Content::None })
     }
 
-    fn xattrs(&mut self, path: &CStr) -> Result<Vec<(Bytes, Bytes)>, Errno> {
+    fn xattrs(&mut self, path: &CStr) -> Result<Option<Vec<(Bytes, Bytes)>>, Errno> {
         let mut listed = sys::llistxattr(path, &mut self.names[..XATTR_USUAL]);
         if listed == Err(Errno::ERANGE) {
             listed = sys::llistxattr(path, &mut self.names);
         }
         let len = match listed {
+            Err(Errno::EOPNOTSUPP) if self.may_lack_xattrs => return Ok(None),
             // A filesystem without xattrs has none.
             Err(Errno::EOPNOTSUPP) => 0,
             other => other?,
@@ -163,7 +173,7 @@ impl Looker {
             found.push((name, Bytes::from(&self.value[..value])));
         }
         found.sort();
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Entries of an open directory from its position to its end, read with a buffer of `size`.

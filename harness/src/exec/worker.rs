@@ -166,7 +166,7 @@ fn prepare(config: &WorkerConfig, environment: Environment, socket: &File, page:
     let socket = socket.try_clone().doing("dup")?;
     watchdog::start(Arc::clone(&page), config.step_deadline, Arc::clone(&unfinished), socket)?;
     Ok(Runner {
-        looker: Looker::new(config.privilege),
+        looker: Looker::new(config.privilege).at(config.level),
         environment,
         observe: config.observe,
         page,

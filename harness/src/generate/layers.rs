@@ -68,7 +68,7 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
         let at = dice.between(usize::from(upper_empty), trees.len() - 1);
         wide(&mut trees[at], &skeleton, dice);
     }
-    if !upper_empty && dice.percent(6) {
+    if !upper_empty && dice.percent(6) && profile.protected {
         protect(&mut trees[0], dice);
     }
     for (at, tree) in trees.iter_mut().enumerate() {

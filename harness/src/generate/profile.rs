@@ -31,6 +31,8 @@ pub struct Profile {
     pub capabilities: bool,
     /// Whether there are access control lists.
     pub acls: bool,
+    /// Whether the upper layer holds the marks of what is immutable or append-only, which only Linux knows.
+    pub protected: bool,
     /// Whether names may begin with `.wh.`, which other implementations take for whiteouts as AUFS has them.
     pub reserved_names: bool,
 }
@@ -51,6 +53,7 @@ impl Profile {
             xattr_whiteouts: true,
             capabilities: privilege == Privilege::Root,
             acls: true,
+            protected: true,
             reserved_names: true,
         }
     }
