@@ -28,6 +28,8 @@ fn main() {
         let name = format!("{target}::what_is_known_is_so");
         trials.push(ignorable(name, fuse(), move || what_is_known_is_so(target, version)));
     }
+    let fuse = vec![Need::Root, Need::Fuse(Privilege::Root)];
+    trials.push(ignorable("what_is_proposed_is_known", fuse, what_is_proposed_is_known));
     trials.push(ignorable("matrix_has_every_clause", kernel(), matrix_has_every_clause));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -101,6 +103,20 @@ fn what_is_known_is_so(target: &str, version: &str) -> Result<Completion> {
     let file = file.display().to_string();
     let arguments = ["run", "--seed", "1", "--cases", "5", "--mirror", "0", "--target", target, "--expect", &file];
     let ended = ovlcheck(&arguments)?;
+    ended.expect(0)?;
+    Ok(Completion::Completed)
+}
+
+/// A file that `expect` proposes makes the same campaign one without news.
+fn what_is_proposed_is_known() -> Result<Completion> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("known.toml").display().to_string();
+    let campaign = ["--target", "fuse-overlayfs", "--seed", "1", "--cases", "12", "--filter", "mkdir", "--jobs", "1"];
+    ovlcheck(&[&["expect", "--rounds", "9", "--output", &file], &campaign[..]].concat())?.expect(0)?;
+    let text = std::fs::read_to_string(&file)?;
+    ensure!(text.starts_with("# Proposed") && text.contains("\n[[deviation]]\nname = "), "{text}");
+    let ended = ovlcheck(&[&["run", "--mirror", "0", "--expect", &file], &campaign[..]].concat())?;
+    ensure!(ended.stdout.contains("known deviations"), "{}", ended.stdout);
     ended.expect(0)?;
     Ok(Completion::Completed)
 }

@@ -56,9 +56,6 @@ pub(super) struct RunArgs {
     /// file is a finding, and what is in it but no longer so is one as well.
     #[arg(long, value_name = "FILE.toml")]
     pub(super) expect: Option<PathBuf>,
-    /// Write a file for --expect with an entry for what was found.
-    #[arg(long, value_name = "FILE.toml")]
-    pub(super) propose: Option<PathBuf>,
     /// Run the campaign with so many seeds, one after the other, each as long as one.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) seeds: u64,
@@ -98,7 +95,6 @@ impl Default for RunArgs {
             mirror: 4,
             keep: None,
             expect: None,
-            propose: None,
             seeds: 1,
             coverage: false,
             wanted: 100,
@@ -141,9 +137,8 @@ pub(super) fn run(args: &RunArgs) -> u8 {
     }
 }
 
-/// Runs the campaign and tells its findings as they come. Gives the summary, what the user may do about the
-/// findings, and the exit status; or the status that says why there is no summary.
-pub(super) fn execute(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<(Summary, String, u8), u8> {
+/// What is asked for. The error is the exit status; what is wrong has been said.
+pub(super) fn settings(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Settings, u8> {
     let shard = args.extent.shard().map_err(|why| {
         eprintln!("ovlcheck: {why}");
         USAGE
@@ -159,7 +154,7 @@ pub(super) fn execute(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<(Summary
     let steps = args.steps as usize;
     // A guest in software is some ten times slower.
     let shrink_time = Duration::from_secs(if in_guests { 60 } else { 10 });
-    let settings = Settings {
+    Ok(Settings {
         seed: args.extent.seed(),
         cases: asked,
         shard,
@@ -170,10 +165,17 @@ pub(super) fn execute(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<(Summary
         worker,
         mirror: args.mirror,
         shrink_time,
-        max_findings: if args.propose.is_some() { 200 } else { 50 },
+        max_findings: 50,
         expectations,
         coverage: args.coverage,
-    };
+    })
+}
+
+/// Runs the campaign and tells its findings as they come. Gives the summary, what the user may do about the
+/// findings, and the exit status; or the status that says why there is no summary.
+pub(super) fn execute(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<(Summary, String, u8), u8> {
+    let settings = settings(args, stop)?;
+    let shard = settings.shard;
     if let Some(dir) = &args.keep {
         if let Err(e) = std::fs::create_dir_all(dir) {
             eprintln!("ovlcheck: cannot write findings to {}: {e}", dir.display());
@@ -236,12 +238,6 @@ pub(super) fn execute(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<(Summary
         hint = format!("run them again: ovlcheck replay {}/*.case", dir.display());
     } else if !summary.findings.is_empty() {
         hint = "write them to files: run again with the same --seed and --keep DIR".to_owned();
-    }
-    if let Some(file) = &args.propose {
-        if let Err(e) = std::fs::write(file, report::propose(&summary)) {
-            eprintln!("ovlcheck: cannot write {}: {e}", file.display());
-            return Err(CANNOT);
-        }
     }
     let status = status(&summary);
     if let (0, Some(filter)) = (summary.stats.cases, &args.filter) {

@@ -3,6 +3,7 @@
 mod campaign;
 mod doctor;
 mod enumerate;
+mod expect;
 mod explain;
 mod extent;
 mod guest;
@@ -143,6 +144,9 @@ enum Command {
     /// Run programs in a root filesystem as a container engine does, and show what its layers hold then.
     #[command(after_help = walkthrough::EXAMPLES)]
     Walkthrough(walkthrough::WalkthroughArgs),
+    /// Propose a file of expectations from a campaign: an entry for each deviation, with its smallest case.
+    #[command(after_help = expect::EXAMPLES)]
+    Expect(Box<expect::ExpectArgs>),
     /// Run the same cases on several targets, and show clause by target what holds.
     #[command(after_help = matrix::EXAMPLES)]
     Matrix(matrix::MatrixArgs),
@@ -301,6 +305,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Walkthrough(args) => walkthrough::walkthrough(&args),
+        Command::Expect(args) => expect::expect(&args),
         Command::Matrix(args) => matrix::matrix(&args),
         Command::Merge(args) => merge::merge(&args),
         Command::Resolve(args) => resolve::resolve(&args),

@@ -37,7 +37,7 @@ pub use machine::{
 };
 pub use matrix::{Column, Standing, html as matrix_html, markdown as matrix_markdown, text as matrix_text};
 pub(crate) use merged::merged;
-pub use propose::propose;
+pub use propose::{propose, propose_head};
 pub use resolved::resolved;
 pub use rules::rules;
 pub use selftest::self_test;

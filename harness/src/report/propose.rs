@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::campaign::{Finding, Summary};
+use crate::trace::Environment;
 
 /// Findings that probably have one cause: the same rule, the same field, and for errors the same ones.
 type Cause = (Option<&'static str>, String, Option<(String, String)>);
@@ -15,16 +16,24 @@ fn cause(finding: &Finding) -> Cause {
     (d.rule.map(|r| r.id()), d.field.clone(), errors)
 }
 
-/// The file.
-pub fn propose(summary: &Summary) -> String {
+/// How a file begins, before its entries.
+pub fn propose_head(environment: &Environment) -> String {
+    format!(
+        "# Proposed from a run on Linux {}. Where several entries have one cause, make them one;\n\
+         # say why in each, and what it is called where it was reported.\n\
+         target = {}\n",
+        environment.kernel,
+        quoted(&environment.target)
+    )
+}
+
+/// Entries for what was found, each called as nothing in `names` is; adds their names to these.
+pub fn propose(summary: &Summary, names: &mut Vec<String>) -> String {
     let mut causes: BTreeMap<Cause, Vec<&Finding>> = BTreeMap::new();
     for finding in &summary.findings {
         causes.entry(cause(finding)).or_default().push(finding);
     }
     let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = write_head(&mut out, summary);
-    let mut names: Vec<String> = Vec::new();
     for (cause, mut findings) in causes {
         let size = |f: &Finding| (f.nondeterministic.is_some(), f.case.steps.len(), crate::campaign::entries(&f.case));
         findings.sort_by_key(|f| size(f));
@@ -32,23 +41,11 @@ pub fn propose(summary: &Summary) -> String {
         let name =
             (1..).map(|n| if n == 1 { stem.clone() } else { format!("{stem}-{n}") }).find(|n| !names.contains(n));
         let name = name.unwrap_or(stem);
+        // Writing to a String cannot fail.
         let _ = write_entry(&mut out, &name, &cause, &findings, summary);
         names.push(name);
     }
     out
-}
-
-fn write_head(out: &mut String, summary: &Summary) -> std::fmt::Result {
-    if let Some(environment) = &summary.environment {
-        writeln!(
-            out,
-            "# Proposed from a run on Linux {}. Where several entries have one cause, make them one;",
-            environment.kernel
-        )?;
-        writeln!(out, "# say why in each, and what it is called where it was reported.")?;
-        writeln!(out, "target = {}", quoted(&environment.target))?;
-    }
-    Ok(())
 }
 
 fn write_entry(
