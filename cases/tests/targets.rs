@@ -30,6 +30,13 @@ fn main() {
     }
     let fuse = vec![Need::Root, Need::Fuse(Privilege::Root)];
     trials.push(ignorable("what_is_proposed_is_known", fuse, what_is_proposed_is_known));
+    let root = || vec![Need::Root, Need::Kernel(Privilege::Root)];
+    trials.push(ignorable("layers_are_exchanged_with_a_program", root(), layers_are_exchanged_with_a_program));
+    trials.push(ignorable(
+        "what_is_exchanged_may_mean_something_else",
+        root(),
+        what_is_exchanged_may_mean_something_else,
+    ));
     trials.push(ignorable("matrix_has_every_clause", kernel(), matrix_has_every_clause));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -118,6 +125,37 @@ fn what_is_proposed_is_known() -> Result<Completion> {
     let ended = ovlcheck(&[&["run", "--mirror", "0", "--expect", &file], &campaign[..]].concat())?;
     ensure!(ended.stdout.contains("known deviations"), "{}", ended.stdout);
     ended.expect(0)?;
+    Ok(Completion::Completed)
+}
+
+/// The kernel's overlay, and the same once more as a program that mounts: whatever one leaves the other shows.
+fn layers_are_exchanged_with_a_program() -> Result<Completion> {
+    let program = "mount -t overlay overlay -o lowerdir={lowerdir},upperdir={upperdir},workdir={workdir} {merged}";
+    let pair = ["exchange", "--targets", "kernel", "--target-command", program];
+    let ended = ovlcheck(&[&pair, &["--seed", "1", "--cases", "25", "--jobs", "1"][..]].concat())?;
+    let out = &ended.expect(0)?.stdout;
+    for between in ["kernel and mount: 25 cases, ", "mount and kernel: 25 cases, "] {
+        let line = out.lines().find(|line| line.starts_with(between));
+        let told = line.is_some_and(|line| !line.contains(", 0 hand-overs") && !line.contains(", 0 layers of images"));
+        ensure!(told, "{out}");
+    }
+    ovlcheck(&["exchange", "--targets", "kernel"])?.expect(2)?;
+    ovlcheck(&["exchange", "--targets", "kernel,unionfs-fuse"])?.expect(2)?;
+    Ok(Completion::Completed)
+}
+
+/// A directory that fuse-overlayfs made in the place of another one holds a mark that the kernel takes for a file.
+fn what_is_exchanged_may_mean_something_else() -> Result<Completion> {
+    if let Some(reason) = missing("1.10") {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let dir = tempfile::tempdir()?;
+    let case = dir.path().join("x.case").display().to_string();
+    std::fs::write(&case, "lower\n  dir d/a\nupper\n  dir d\n  whiteout d/a\nsteps\n  mkdir d/a 0755\n")?;
+    let ended = ovlcheck(&["exchange", "--targets", "kernel,fuse-overlayfs-1", "--jobs", "1", &case])?;
+    let out = &ended.expect(1)?.stdout;
+    ensure!(out.contains("names: expected [], seen [.wh..wh..opq]"), "{out}");
+    ensure!(out.contains("replay: ovlcheck exchange --targets kernel,fuse-overlayfs-1 FILE.case"), "{out}");
     Ok(Completion::Completed)
 }
 

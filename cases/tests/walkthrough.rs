@@ -7,8 +7,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Arguments, Completion, Trial};
-use ovlcheck::container::static_busybox;
-use ovlcheck::exec::{TargetSpec, worker_entry};
+use ovlcheck::bytes::Bytes;
+use ovlcheck::check::judge;
+use ovlcheck::container::{export_layer, static_busybox};
+use ovlcheck::exec::{Executor, TargetSpec, WorkerConfig, read_tree, worker_entry};
+use ovlcheck::generate::{Profile, draw, seed_for};
+use ovlcheck::model::Model;
+use ovlcheck::trace::{Content, Kind, NodeSeen, Privilege, Seen};
 use ovlcheck_cases::archive::tar_of;
 use ovlcheck_cases::need::{Need, ignorable, own, trial};
 use ovlcheck_cases::program::{Ended, Program, binary};
@@ -28,6 +33,11 @@ fn trials() -> Vec<Trial> {
         trial("an_image_layout_is_its_layers", kernel(), an_image_layout_is_its_layers),
         trial("hostile_image_layouts_are_2", vec![], hostile_image_layouts_are_2),
         trial("the_upper_layer_is_exported", kernel(), the_upper_layer_is_exported),
+        ignorable(
+            "umoci_unpacks_exported_layers_the_same",
+            Need::of(Privilege::Root, &TargetSpec::Kernel),
+            umoci_unpacks_exported_layers_the_same,
+        ),
     ]
 }
 
@@ -166,9 +176,13 @@ fn image_layout(dir: &Path, layers: &[Vec<u8>]) -> Result<()> {
         .iter()
         .map(|layer| blob(dir, "application/vnd.oci.image.layer.v1.tar", layer))
         .collect::<Result<Vec<_>>>()?;
-    let config = blob(dir, &of("config"), br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers"}}"#)?;
+    let digests: Vec<&serde_json::Value> = listed.iter().map(|layer| &layer["digest"]).collect();
+    let rootfs = serde_json::json!({ "type": "layers", "diff_ids": digests });
+    let config = serde_json::json!({ "architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs });
+    let config = blob(dir, &of("config"), config.to_string().as_bytes())?;
     let manifest = serde_json::json!({ "schemaVersion": 2, "config": config, "layers": listed });
-    let manifest = blob(dir, &of("manifest"), manifest.to_string().as_bytes())?;
+    let mut manifest = blob(dir, &of("manifest"), manifest.to_string().as_bytes())?;
+    manifest["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": "it" });
     let index = serde_json::json!({ "schemaVersion": 2, "manifests": [manifest] });
     fs::write(dir.join("index.json"), index.to_string())?;
     Ok(fs::write(dir.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?)
@@ -317,4 +331,69 @@ fn the_upper_layer_is_exported() -> Result<()> {
     ensure!(ended.expect(0)?.stdout.contains("make, 8 entries"), "{}", ended.stdout);
     ovlcheck(&["walkthrough", "--export", "/proc/self/layer.tar"])?.expect(3)?;
     Ok(())
+}
+
+/// What a tool that others wrote makes of the layers, where it is installed: the lower one as the base of an image and
+/// the upper one as it is exported, unpacked, are what the mount shows.
+fn umoci_unpacks_exported_layers_the_same() -> Result<Completion> {
+    if Command::new("umoci").arg("--version").stdin(Stdio::null()).output().is_err() {
+        return Ok(Completion::ignored_with("umoci is not installed"));
+    }
+    let mut executor = Executor::start(WorkerConfig::new(Privilege::Root, TargetSpec::Kernel))?;
+    let profile = Profile {
+        lowers: 1..=1,
+        marks: false,
+        acls: false,
+        capabilities: false,
+        reserved_names: false,
+        xattr_whiteouts: false,
+        protected: false,
+        ..Profile::new(Privilege::Root).without_options()
+    };
+    let data = |_: &Bytes, seen: &Seen| match &seen.content {
+        Content::Bytes(bytes) => Ok(bytes.to_vec()),
+        Content::None => Ok(Vec::new()),
+        _ => Err("only a digest of it is known".to_owned()),
+    };
+    let mut unpacked = 0;
+    for case in (0..).map(|n| draw::<Model>(&profile, &seed_for(12, n))).take(60) {
+        let trace = executor.run(&case)?;
+        let whole = judge(&case, &trace, None).checked == trace.steps.len();
+        let Some(last) = trace.last.as_ref().filter(|_| whole && trace.lowers.len() == 1) else { continue };
+        let rotated = trace.steps.iter().any(|s| s.observation.as_ref().is_some_and(|o| o.rotated.is_some()));
+        let layers = [&trace.lowers[0], &last.upper].map(|layer| export_layer(layer, data));
+        let ([Ok(base), Ok(upper)], false) = (layers, rotated) else { continue };
+        let dir = tempfile::tempdir()?;
+        let (layout, bundle) = (dir.path().join("image"), dir.path().join("bundle"));
+        fs::create_dir(&layout)?;
+        image_layout(&layout, &[base, upper])?;
+        let image = format!("{}:it", layout.display());
+        let ended = Command::new("umoci").args(["unpack", "--image", &image]).arg(&bundle).output()?;
+        ensure!(ended.status.success(), "{}\n{case}", String::from_utf8_lossy(&ended.stderr));
+        let tree = read_tree(&bundle.join("rootfs"), Privilege::Root)?;
+        let (expected, seen) = (told(&last.merged), told(&tree));
+        if let Some((a, b)) = expected.iter().zip(&seen).find(|(a, b)| a != b) {
+            anyhow::bail!("the mount shows {a}\numoci unpacks {b}\n{case}");
+        }
+        ensure!(expected.len() == seen.len(), "{expected:?}\n{seen:?}\n{case}");
+        unpacked += 1;
+    }
+    ensure!(unpacked >= 8, "only {unpacked} layers could be exported");
+    Ok(Completion::Completed)
+}
+
+/// What an image can say of a tree: each path with type, mode, owner, device, date and data.
+fn told(tree: &[NodeSeen]) -> Vec<String> {
+    let there = tree.iter().filter_map(|node| Some((node, node.seen.as_ref().ok()?)));
+    let tell = |(node, seen): (&NodeSeen, &Seen)| {
+        let stat = &seen.stat;
+        let device = matches!(stat.kind, Kind::Char | Kind::Block).then_some(stat.rdev);
+        let data = (stat.kind != Kind::Dir).then_some(&seen.content);
+        let xattrs: Vec<_> = seen.xattrs.iter().flatten().filter(|(name, _)| name.starts_with(b"user.")).collect();
+        format!(
+            "{} {:?} {:o} {}:{} {device:?} {:?} {data:?} {xattrs:?}",
+            node.path, stat.kind, stat.mode, stat.uid, stat.gid, stat.mtime
+        )
+    };
+    there.map(tell).collect()
 }

@@ -4,6 +4,7 @@
 
 mod compare;
 mod confirm;
+mod exchange;
 mod find;
 mod run;
 mod selftest;
@@ -12,6 +13,7 @@ mod stats;
 
 pub use compare::{Change, Comparison, Difference, compare};
 pub use confirm::{Confirmed, confirm};
+pub use exchange::{Exchange, Exchanged, exchange, with_handovers};
 pub use find::{Finding, Judging, entries, examine, find_again, investigate, mirrored, start_mirror};
 pub use run::{Event, Settings, case_of, run, run_cases};
 pub use selftest::{FaultResult, REPLAYS, SelfTest, ShrunkFault, self_test};

@@ -6,6 +6,7 @@ use std::fmt::Display;
 use super::forgive::Forgivable;
 use crate::acl::ValueText;
 use crate::bytes::Bytes;
+use crate::container::is_private_of_others;
 use crate::level::Level;
 use crate::model::disk::{Body, Disk, Ino, PAGE, XattrValue};
 use crate::model::look::Look;
@@ -199,9 +200,15 @@ impl Known {
         };
         let ignored = |name: &[u8]| IGNORED_XATTRS.iter().any(|i| i.as_bytes() == name);
         let forgiven = self.forgiven;
-        let kept = self.level < Level::Linux && !self.plain && !merged;
+        let foreign = self.level < Level::Linux && !self.plain;
+        let kept = foreign && !merged;
         let passed = |name: &[u8]| {
-            ignored(name) || forgiven.covers_xattr(name) || kept && BOOKKEEPING.iter().any(|b| b.as_bytes() == name)
+            // Those of Linux show in the merged view only where somebody has set them there.
+            let of_others = foreign && (merged && name.starts_with(b"@") || is_private_of_others(name));
+            of_others
+                || ignored(name)
+                || forgiven.covers_xattr(name)
+                || kept && BOOKKEEPING.iter().any(|b| b.as_bytes() == name)
         };
         let mut rest = seen.iter().filter(|(n, _)| !passed(n)).peekable();
         let shown = merged && !self.plain;

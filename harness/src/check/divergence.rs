@@ -21,6 +21,8 @@ pub enum Oracle {
     Tree(Side),
     /// The merged tree, against its layers as they lie on disk: the layer resolver.
     Layers,
+    /// The merged tree, against the upper layer told as one of an image and unpacked over the lower ones.
+    Image,
     /// The same steps on a plain filesystem: transparency.
     Plain,
     /// The lower layers changed.
@@ -43,6 +45,7 @@ impl fmt::Display for Oracle {
             Oracle::Footprint(s) => write!(f, "footprint, {} side", side(s)),
             Oracle::Tree(s) => write!(f, "{} tree", side(s)),
             Oracle::Layers => f.write_str("merged tree against its layers"),
+            Oracle::Image => f.write_str("merged tree against an image of its layers"),
             Oracle::Plain => f.write_str("plain filesystem"),
             Oracle::Lower => f.write_str("lower layers"),
             Oracle::CaseFile => f.write_str("case file"),

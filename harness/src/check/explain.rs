@@ -73,8 +73,9 @@ fn is_about(clause: Clause, field: &str) -> bool {
     const KEEPS: [&str; 4] = ["LKP-05", "CUP-09.attributes", "CUP-11.attributes", "VFS-18.suid"];
     let of = |rules: &[&str]| rules.iter().any(|rule| clause.id().starts_with(rule));
     match field {
-        "mtime" | "atime" | "ctime" => {
-            DATES.contains(&clause) || of(&KEEPS) || of(&["CUP-10", "VFS-12.trunc", "FIL-04"])
+        "ctime" => DATES.contains(&clause) || of(&KEEPS),
+        "mtime" | "atime" => {
+            clause != Clause::FsCtime && DATES.contains(&clause) || of(&KEEPS) || of(&["CUP-10.times", "VFS-12.trunc"])
         }
         "nlink" => of(&["FS-02", "LNK-", "NLK-", "IDX-"]),
         "mode" | "owner" => of(&KEEPS) || of(&["CRE-01", "FS-03", "ATT-", "ACL-"]),

@@ -3,6 +3,7 @@
 use super::compare::{Diff, Known};
 use super::divergence::Oracle;
 use crate::bytes::Bytes;
+use crate::errno::Errno;
 use crate::level::Level;
 use crate::model::Model;
 use crate::model::disk::Ino;
@@ -48,6 +49,18 @@ impl<'a> Cursor<'a> {
             Some(node) => Err(Diff::new("order", path, &node.path)),
             None => Err(Diff::new("entry", "an entry", "the end of the tree")),
         }
+    }
+
+    /// Whether this place was listed and not found.
+    fn is_missing(&self, path: &Bytes) -> bool {
+        let node = self.seen[self.at..].iter().find(|node| node.path == *path);
+        node.is_some_and(|node| node.seen == Err(Errno::ENOENT))
+    }
+
+    /// Goes on to this place over others that were listed and not found.
+    fn skip_missing(&mut self, path: &Bytes) {
+        let missing = |node: &&NodeSeen| node.path != *path && node.seen == Err(Errno::ENOENT);
+        self.at += self.seen[self.at..].iter().take_while(missing).count();
     }
 
     /// Names directly below `path` from here on, as the worker listed them.
@@ -132,14 +145,41 @@ fn visit_merged(
         Ok(listing) => listing,
     };
     listable(node).map_err(fail)?;
-    compare_names(listing.iter().map(|e| &e.0), &cursor.names_below(&path)).map_err(fail)?;
+    let names = cursor.names_below(&path);
+    if known.level < Level::Linux {
+        // Whether a name is listed that cannot be found, as a whiteout may be, is Linux's own business.
+        let seen: Vec<&[u8]> = names.into_iter().filter(|name| !cursor.is_missing(&path.join(name))).collect();
+        let mut looked_up = |name: &Bytes| {
+            let child = model.lookup_for_look(id, name)?;
+            // What was looked up before may be known to be missing.
+            if model.look(child) == Err(Errno::ENOENT) { Err(Errno::ENOENT) } else { Ok(child) }
+        };
+        let listing: Vec<_> = listing.into_iter().map(|e| (looked_up(&e.0), e.0, e.1)).collect();
+        let there = |looked: &Result<DentryId, Errno>| *looked != Err(Errno::ENOENT);
+        compare_names(listing.iter().filter(|e| there(&e.0)).map(|e| &e.1), &seen).map_err(fail)?;
+        for (looked, name, kind) in listing.into_iter().filter(|e| there(&e.0)) {
+            let path = path.join(&name);
+            cursor.skip_missing(&path);
+            match looked {
+                Ok(child) => visit_merged(model, known, late, cursor, child, path, kind)?,
+                // Another error for the same name is no difference.
+                Err(errno) => {
+                    if cursor.next(&path).map_err(fail)?.seen.is_ok() {
+                        return Err(fail(Diff::new("errno", errno, "a node")));
+                    }
+                }
+            }
+        }
+        return Ok(());
+    }
+    compare_names(listing.iter().map(|e| &e.0), &names).map_err(fail)?;
     for (name, kind, _) in listing {
         match model.lookup_for_look(id, &name) {
             Ok(child) => visit_merged(model, known, late, cursor, child, path.join(&name), kind)?,
             Err(errno) => {
                 let node = cursor.next(&path.join(&name)).map_err(fail)?;
                 match &node.seen {
-                    Err(seen) if *seen == errno || known.level < Level::Linux => {}
+                    Err(seen) if *seen == errno => {}
                     Err(seen) => return Err(fail(Diff::new("errno", errno, seen))),
                     Ok(_) => return Err(fail(Diff::new("errno", errno, "a node"))),
                 }

@@ -69,6 +69,11 @@ impl ExtentArgs {
         self.cases.unwrap_or(if self.time.is_some() { u64::MAX } else { usual })
     }
 
+    /// How many cases; `usual` where nothing is said.
+    pub(super) fn cases_or(&self, usual: u64) -> u64 {
+        self.cases.unwrap_or(if self.time.is_some() { u64::MAX } else { usual })
+    }
+
     /// How long at most.
     pub(super) fn time(&self) -> Option<Duration> {
         self.time.map(Duration::from_secs)

@@ -3,6 +3,7 @@
 mod campaign;
 mod doctor;
 mod enumerate;
+mod exchange;
 mod expect;
 mod explain;
 mod extent;
@@ -147,6 +148,9 @@ enum Command {
     /// Propose a file of expectations from a campaign: an entry for each deviation, with its smallest case.
     #[command(after_help = expect::EXAMPLES)]
     Expect(Box<expect::ExpectArgs>),
+    /// Have one target mount what another one left in the layers, and compare what it shows.
+    #[command(after_help = exchange::EXAMPLES)]
+    Exchange(Box<exchange::ExchangeArgs>),
     /// Run the same cases on several targets, and show clause by target what holds.
     #[command(after_help = matrix::EXAMPLES)]
     Matrix(matrix::MatrixArgs),
@@ -306,6 +310,7 @@ pub fn main() -> ExitCode {
         Command::Enumerate(args) => enumerate::enumerate(&args),
         Command::Walkthrough(args) => walkthrough::walkthrough(&args),
         Command::Expect(args) => expect::expect(&args),
+        Command::Exchange(args) => exchange::exchange(&args),
         Command::Matrix(args) => matrix::matrix(&args),
         Command::Merge(args) => merge::merge(&args),
         Command::Resolve(args) => resolve::resolve(&args),

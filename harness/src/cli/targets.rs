@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use crate::exec::TargetSpec;
 use crate::expectations::{Range, Version};
 use crate::level::Level;
+use crate::trace::Privilege;
 
 /// A target with a name.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +67,14 @@ pub(super) const NAMED: [Named; 6] = [
     },
     Named { name: "unionfs-fuse", program: Some(UNIONFS), level: Level::Contract, marks: false },
 ];
+
+impl Named {
+    /// Whether its layers are for others, too: it knows the whiteouts and private xattrs of Linux, which are the
+    /// kernel's own where an ordinary user mounts.
+    pub(super) fn shares(&self, privilege: Privilege) -> bool {
+        self.marks && self.name != "plain" && (privilege == Privilege::Root || self.program.is_some())
+    }
+}
 
 /// The target of this name; the kernel if there is none.
 pub(super) fn named(name: &str) -> Named {

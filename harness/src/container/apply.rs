@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 
 use super::archive::read_archive;
 use super::export::{ExportError, export_layer};
-use super::whiteout::convert;
+use super::whiteout::{convert, is_private_of_others};
 use crate::bytes::Bytes;
 use crate::case::{Entry as LayerEntry, Node, NodeKind};
 use crate::resolve::{Difference, Found, LayerTree, Rules, resolve};
 use crate::trace::{Content, Kind, NodeSeen, Seen, Time, TreeSeen, content_of};
 
-/// Labels and access lists are the host's business: reading an archive leaves them out.
+/// Labels and access lists are the host's business: reading an archive leaves them out. What another overlay keeps for
+/// itself is not told either.
 fn is_of_the_host(name: &Bytes) -> bool {
-    name.as_slice() == b"security.selinux" || name.starts_with(b"system.")
+    name.as_slice() == b"security.selinux" || name.starts_with(b"system.") || is_private_of_others(name)
 }
 
 /// What is at a path of an unpacked image.

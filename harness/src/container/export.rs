@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tar::{Builder, EntryType, Header};
 
-use super::whiteout::{OPAQUE, PREFIX};
+use super::whiteout::{OPAQUE, PREFIX, is_private_of_others};
 use crate::bytes::Bytes;
 use crate::trace::{Kind, NodeSeen, Seen, Time};
 
@@ -157,9 +157,13 @@ fn xattrs(seen: &Seen) -> Result<Vec<(String, Vec<u8>)>, String> {
                 return Err("it has xattrs that another overlay would take for its own".to_owned());
             }
             // The overlay's own notes; which module set a label is not for another machine.
-            n if n.starts_with(b"@") || n == b"security.selinux" => continue,
+            n if n.starts_with(b"@") || n == b"security.selinux" || is_private_of_others(n) => continue,
             n => {
                 let name = std::str::from_utf8(n).map_err(|_| "an xattr's name is no text".to_owned())?;
+                if value.is_empty() {
+                    // So says the standard of these headers (pax).
+                    return Err(format!("xattr {name}: readers take an empty value for none"));
+                }
                 if value.as_slice().contains(&LINE_FEED) || name.contains(['=', '\n']) {
                     return Err(format!("xattr {name}: some readers take its value for two"));
                 }

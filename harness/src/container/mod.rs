@@ -18,6 +18,8 @@ pub use busybox::static_busybox;
 pub use export::{ExportError, export_layer};
 pub use oci::read_image;
 
+pub(crate) use whiteout::is_private_of_others;
+
 use crate::bytes::Bytes;
 use crate::case::{Layer, NodeKind, text};
 

@@ -14,6 +14,12 @@ pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What names begin with that are other engines' own business.
 const META: &[u8] = b".wh..wh.";
 
+/// Whether this is a private xattr of an overlay other than Linux's own, which has `@` for a prefix: it shows where
+/// another overlay mounts the layer, and says nothing there.
+pub(crate) fn is_private_of_others(name: &[u8]) -> bool {
+    name.starts_with(b"user.fuseoverlayfs.")
+}
+
 /// The xattr of an opaque directory.
 pub(super) fn opaque_mark() -> (Bytes, Bytes) {
     (Bytes::from("@opaque"), Bytes::from("y"))

@@ -76,6 +76,14 @@ pub enum TargetSpec {
     /// An overlay that is Rust code of the caller's, by the name it is registered under
     /// ([`register_target`](crate::exec::register_target)).
     Library(String),
+    /// Two of the others that take turns: what the first has left in the layers the second mounts, and so on, at each
+    /// remount and rotation.
+    Relay {
+        /// What the two are called, for traces.
+        name: String,
+        /// The two, the one that begins first.
+        targets: Box<[TargetSpec; 2]>,
+    },
 }
 
 impl TargetSpec {
@@ -84,7 +92,7 @@ impl TargetSpec {
         match self {
             TargetSpec::Kernel => "kernel",
             TargetSpec::Plain => "plain",
-            TargetSpec::Library(name) => name,
+            TargetSpec::Library(name) | TargetSpec::Relay { name, .. } => name,
             TargetSpec::Command(template) => {
                 let program = template.split_whitespace().next().unwrap_or("");
                 program.rsplit('/').next().unwrap_or(program)

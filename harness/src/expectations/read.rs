@@ -100,8 +100,8 @@ impl FromStr for OracleName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        use Oracle::{CaseFile, Ending, Footprint, Layers, Lower, Outcome, Plain, Tree};
-        const ALL: [Oracle; 11] = [
+        use Oracle::{CaseFile, Ending, Footprint, Image, Layers, Lower, Outcome, Plain, Tree};
+        const ALL: [Oracle; 12] = [
             Outcome,
             Footprint(Side::Merged),
             Footprint(Side::Upper),
@@ -109,6 +109,7 @@ impl FromStr for OracleName {
             Tree(Side::Upper),
             Tree(Side::Work),
             Layers,
+            Image,
             Plain,
             Lower,
             CaseFile,

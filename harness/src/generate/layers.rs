@@ -520,7 +520,12 @@ fn attributes(node: &mut Node, profile: &Profile, dice: &mut Dice<'_>) {
         node.gid = *dice.one(&[0, 1, 1000, 1000]);
     }
     if dice.percent(15) {
-        node.time = Time { sec: LAYER_TIME.sec + dice.between(1, 9) as i64, nsec: 123_456_789 };
+        let sec = match dice.between(1, 9) as i64 {
+            // Before the time that some implementations count from.
+            9 if node.uid != 0 => -9,
+            n => LAYER_TIME.sec + n,
+        };
+        node.time = Time { sec, nsec: 123_456_789 };
     }
     if profile.capabilities && matches!(node.kind, NodeKind::File(_)) && dice.percent(4) {
         node.xattrs.push((Bytes::from("security.capability"), capability()));

@@ -85,6 +85,10 @@ fn replay_command(finding: &Finding) -> String {
     match env.target.as_str() {
         "kernel" => {}
         "plain" => command += " --plain",
+        pair if pair.contains(',') => {
+            let rootless = if env.privilege == Privilege::Rootless { " --rootless" } else { "" };
+            return format!("ovlcheck exchange --targets {pair}{rootless} FILE.case");
+        }
         program => command += &format!(" --target-command '{program} ...'"),
     }
     if env.filesystem != Filesystem::Tmpfs.name() {

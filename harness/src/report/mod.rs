@@ -3,6 +3,7 @@
 mod comparison;
 mod coverage;
 mod doctor;
+mod exchange;
 mod explain;
 mod finding;
 mod junit;
@@ -23,6 +24,7 @@ mod walkthrough;
 pub use comparison::comparison;
 pub use coverage::{coverage, enumerated};
 pub use doctor::doctor;
+pub use exchange::exchanged;
 pub use explain::{clause, explained, upper_after};
 pub use finding::{finding, short};
 pub use junit::{JunitResult, JunitTest, failed, junit, junit_tests};

@@ -117,6 +117,7 @@ pub fn silent_about(divergence: &Divergence) -> Option<&'static str> {
         }
         _ => match divergence.oracle {
             Oracle::Layers => Some("scripts do not resolve layers"),
+            Oracle::Image => Some("scripts make no images"),
             Oracle::Plain => Some("scripts know the model's expectation, not what a plain filesystem did"),
             Oracle::CaseFile => Some("scripts know the model's expectation, not what a case file asserts"),
             _ => None,
@@ -200,6 +201,9 @@ fn mount_words(target: &TargetSpec, case: &Case, rootless: bool) -> Result<Vec<S
         TargetSpec::Plain => Vec::new(),
         TargetSpec::Library(name) => {
             return Err(Refused::new(format!("the target '{name}', a library that no script can call")));
+        }
+        TargetSpec::Relay { name, .. } => {
+            return Err(Refused::new(format!("the targets {name}, of which a script mounts one alone")));
         }
         TargetSpec::Kernel => {
             let user = if rootless { ",userxattr" } else { "" };

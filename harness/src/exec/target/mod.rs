@@ -7,6 +7,7 @@ mod command;
 mod kernel;
 mod library;
 mod plain;
+mod relay;
 
 pub use library::{MountRequest, Mounter, register_target};
 
@@ -118,6 +119,13 @@ pub(super) fn provide(
         TargetSpec::Command(template) => {
             let target = command::Program::new(template)?;
             Provided { target: Box::new(target), scratch: Scratch::attached(source)?, needs_system: true }
+        }
+        TargetSpec::Relay { targets, .. } => {
+            let [first, second] = &**targets;
+            let provided = |spec| provide(spec, privilege, source.clone(), machine);
+            let relay = relay::Relay::new([provided(first)?.target, provided(second)?.target]);
+            // Both must find the layers.
+            Provided { target: Box::new(relay), scratch: Scratch::attached(source)?, needs_system: true }
         }
         TargetSpec::Library(name) => {
             let target = library::Library::named(name)?;
