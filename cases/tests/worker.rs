@@ -19,9 +19,10 @@ type Test = fn(&WorkerConfig) -> Result<()>;
 
 fn main() {
     worker_entry();
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 5] = [
         ("a_hanging_step_is_named", a_hanging_step_is_named),
         ("a_case_past_its_deadline_is_ended", a_case_past_its_deadline_is_ended),
+        ("a_worker_waits_for_its_first_case", a_worker_waits_for_its_first_case),
         ("every_case_starts_afresh", every_case_starts_afresh),
         ("a_case_run_twice_gives_the_same", a_case_run_twice_gives_the_same),
     ];
@@ -81,6 +82,15 @@ fn a_case_past_its_deadline_is_ended(config: &WorkerConfig) -> Result<()> {
     let mut worker = Executor::start(config)?;
     let trace = worker.run(&case(vec![entry("fifo", NodeKind::Fifo)], vec![Op::Observe, open("fifo", 0)]))?;
     ensure!(trace.end == End::Hung { step: 1 }, "{:?}", trace.end);
+    let trace = worker.run(&case(vec![], vec![Op::Mkdir { path: "d".into(), mode: 0o755 }]))?;
+    ensure!(trace.end == End::Completed, "{:?}", trace.end);
+    Ok(())
+}
+
+/// However long the first case lets it wait, a worker that has nothing to do does not hang.
+fn a_worker_waits_for_its_first_case(config: &WorkerConfig) -> Result<()> {
+    let mut worker = Executor::start(config.clone())?;
+    std::thread::sleep(3 * config.step_deadline);
     let trace = worker.run(&case(vec![], vec![Op::Mkdir { path: "d".into(), mode: 0o755 }]))?;
     ensure!(trace.end == End::Completed, "{:?}", trace.end);
     Ok(())

@@ -19,7 +19,7 @@ use super::config::WorkerConfig;
 use super::error::{Doing as _, ExecError, errno};
 use super::isolation::{self, Home};
 use super::observe::Looker;
-use super::progress::record_end;
+use super::progress::{Doing, announce, record_end};
 use super::protocol::{self, Reply, Request};
 use super::reaper::Reaper;
 use super::run::Runner;
@@ -164,6 +164,8 @@ fn prepare(config: &WorkerConfig, environment: Environment, socket: &File, page:
     let page = Arc::new(page);
     let unfinished = Arc::new(Mutex::new(None));
     let socket = socket.try_clone().doing("dup")?;
+    // A page without anything would name the first step, which nobody has asked for yet.
+    announce(&page, 0, Doing::Idle);
     watchdog::start(Arc::clone(&page), config.step_deadline, Arc::clone(&unfinished), socket)?;
     Ok(Runner {
         looker: Looker::new(config.privilege).at(config.level),
