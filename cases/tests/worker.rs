@@ -49,7 +49,7 @@ fn entry(path: &str, kind: NodeKind) -> Entry {
 
 fn case(entries: Vec<Entry>, ops: Vec<Op>) -> Case {
     let steps = ops.into_iter().map(Step::from).collect();
-    Case { lowers: vec![Layer { entries }], steps, ..Case::default() }
+    Case { lowers: vec![Layer { entries, on: 0 }], steps, ..Case::default() }
 }
 
 fn open(path: &str, flags: i32) -> Op {

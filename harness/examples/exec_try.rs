@@ -12,7 +12,7 @@ fn entry(path: &str, kind: NodeKind) -> Entry {
 }
 
 fn layer(entries: Vec<Entry>) -> Layer {
-    Layer { entries }
+    Layer { entries, on: 0 }
 }
 
 fn open(slot: u8, path: &str, flags: i32) -> Op {

@@ -14,6 +14,9 @@ use crate::trace::{Kind, Side, Time};
 /// How many lower layers a case may have.
 pub const MAX_LOWERS: usize = 6;
 
+/// How many filesystems, all of one kind, the layers of a case may lie on.
+pub const MAX_FILESYSTEMS: usize = 3;
+
 /// One test case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
@@ -39,6 +42,10 @@ pub struct Case {
 pub struct Layer {
     /// The entries. The layer's own root may be listed as the empty path.
     pub entries: Vec<Entry>,
+    /// The filesystem that a lower layer lies on, below [`MAX_FILESYSTEMS`]; the upper layer and the work directory lie
+    /// on 0.
+    #[serde(default)]
+    pub on: u8,
 }
 
 /// One entry of a layer.
@@ -139,7 +146,19 @@ impl Node {
     }
 }
 
+impl Case {
+    /// Whether its layers lie on several filesystems.
+    pub fn spans_filesystems(&self) -> bool {
+        self.lowers.iter().any(|layer| layer.on != 0)
+    }
+}
+
 impl Layer {
+    /// The filesystem that it lies on: what a case says beyond those that there are is the first.
+    pub fn filesystem(&self) -> usize {
+        Some(usize::from(self.on)).filter(|on| *on < MAX_FILESYSTEMS).unwrap_or(0)
+    }
+
     /// All entries with parents before children and missing parents filled in, sorted by path; the
     /// root is always the first. Hard links come after everything else, in sorted order.
     ///

@@ -10,6 +10,7 @@ use crate::container::is_private_of_others;
 use crate::level::Level;
 use crate::model::disk::{Body, Disk, Ino, PAGE, XattrValue};
 use crate::model::look::Look;
+use crate::model::number::{Device, Number};
 use crate::model::value::{Bindings, Spans, Stamp};
 use crate::trace::{Content, Kind, Seen, Stat, Time, content_of};
 
@@ -48,8 +49,10 @@ pub(super) struct Known {
     pub plain: bool,
     /// Inodes that open descriptors keep in being.
     pub held: Vec<Ino>,
-    /// `st_dev` of the merged side, by mount.
+    /// `st_dev` of the merged side, by mount: the overlay's own.
     pub merged_dev: Option<(u32, u32)>,
+    /// And where layers lie on several filesystems, what else was seen.
+    pub devices: Option<Devices>,
     /// Whether reading dates what is read.
     pub strictatime: bool,
     /// Whether blocks are compared.
@@ -64,6 +67,49 @@ pub(super) struct Known {
     /// nothing else does: whether a wrong date shows depends on the clock's tick, and a signature
     /// must not.
     pub late: Option<(Diff, Option<Ino>)>,
+}
+
+/// Devices of layers on several filesystems.
+#[derive(Debug, Default)]
+pub(super) struct Devices {
+    /// Those of the filesystems themselves.
+    pub native: Vec<(u32, u32)>,
+    /// Those that stand for a filesystem in the mount that there is.
+    pub shown: Vec<(u8, (u32, u32))>,
+}
+
+impl Devices {
+    /// Takes note of the device of a filesystem itself.
+    pub(super) fn know_native(&mut self, device: (u32, u32)) {
+        if !self.native.contains(&device) {
+            self.native.push(device);
+        }
+    }
+
+    /// Whether the merged side can show this device, after the overlay's own: each is one of its own, and none is that
+    /// of a filesystem itself. Binds what stands for a filesystem at first sight.
+    fn admits(&mut self, own: (u32, u32), device: Device, seen: (u32, u32)) -> bool {
+        if self.native.contains(&seen) || self.native.contains(&own) {
+            return false;
+        }
+        let Device::Filesystem(number) = device else {
+            return own == seen && self.shown.iter().all(|(_, shown)| *shown != seen);
+        };
+        match self.shown.iter().find(|(known, _)| *known == number) {
+            Some((_, shown)) => *shown == seen,
+            None => {
+                let free = own != seen && self.shown.iter().all(|(_, shown)| *shown != seen);
+                self.shown.push((number, seen));
+                free
+            }
+        }
+    }
+
+    /// Whether a filesystem itself can be on this device: the mount shows none of those.
+    fn is_native(&mut self, own: Option<(u32, u32)>, seen: (u32, u32)) -> bool {
+        self.know_native(seen);
+        own != Some(seen) && self.shown.iter().all(|(_, shown)| *shown != seen)
+    }
 }
 
 fn octal(mode: u16) -> String {
@@ -83,18 +129,36 @@ impl Known {
 
     /// Compares an inode number. A filesystem that uses numbers again may give that of an inode that has
     /// no name any more and that no descriptor holds.
-    pub(super) fn number(&mut self, disk: &Disk, ino: Ino, seen: u64) -> Result<(), Diff> {
+    pub(super) fn number(&mut self, disk: &Disk, number: Number, seen: u64) -> Result<(), Diff> {
         if self.level < Level::Linux || self.forgiven.covers("ino") {
             return Ok(());
         }
+        let (ino, seen) = match number {
+            Number::Of(ino) => (ino, seen),
+            Number::Marked(ino, mark, bits) => {
+                let high = !0 << (64 - bits);
+                if seen & high != mark {
+                    let expected = format!("a number marked with {mark:#x}, in its {bits} high bits");
+                    return Err(Diff::new("ino", expected, format!("{seen:#x}")));
+                }
+                (ino, seen & !high)
+            }
+            Number::Counted(mount, node) => {
+                return match self.bindings.counted((mount, node), seen) {
+                    true => Ok(()),
+                    false => Err(Diff::new("ino", "a number that the mount has counted for this directory", seen)),
+                };
+            }
+        };
+        let on = disk[ino].on;
         if disk.traits.reuses_numbers {
-            if let Some(former) = self.bindings.holder(seen).filter(|&former| former != ino) {
+            if let Some(former) = self.bindings.holder(on, seen).filter(|&former| former != ino) {
                 if disk[former].nlink == 0 && !self.held.contains(&former) {
-                    self.bindings.release(former);
+                    self.bindings.release(on, former);
                 }
             }
         }
-        if self.bindings.number(ino, seen) {
+        if self.bindings.number(on, ino, seen) {
             return Ok(());
         }
         let expected = match self.bindings.number_of(ino) {
@@ -102,6 +166,18 @@ impl Known {
             _ => "a number that no other inode has".to_owned(),
         };
         Err(Diff::new("ino", expected, seen))
+    }
+
+    /// What a number must be, in words.
+    pub(super) fn describe_number(&self, number: Number) -> String {
+        let known = |ino| self.bindings.number_of(ino);
+        match number {
+            Number::Of(ino) => known(ino).map_or("its own".to_owned(), |n| n.to_string()),
+            Number::Marked(ino, mark, _) => {
+                known(ino).map_or(format!("one marked with {mark:#x}"), |n| (n | mark).to_string())
+            }
+            Number::Counted(..) => "one that the mount has counted".to_owned(),
+        }
     }
 
     /// Compares attributes. `merged` says whether the look was at the merged side.
@@ -151,8 +227,10 @@ impl Known {
             }
         }
         self.number(disk, look.number, seen.ino)?;
-        let one_device = linux && merged && !self.forgiven.covers("dev");
-        if one_device && *self.merged_dev.get_or_insert(seen.dev) != seen.dev {
+        let counts = linux && !self.forgiven.covers("dev");
+        if let (Some(_), true) = (&self.devices, counts) {
+            self.device(look.device, seen.dev, merged)?;
+        } else if counts && merged && *self.merged_dev.get_or_insert(seen.dev) != seen.dev {
             let (major, minor) = self.merged_dev.unwrap_or_default();
             let seen = format!("{}:{}", seen.dev.0, seen.dev.1);
             return Err(Diff::new("dev", format!("{major}:{minor}, as everything here"), seen));
@@ -167,6 +245,29 @@ impl Known {
             self.stamp(look.attributes, "ctime", ctime, seen.ctime);
         }
         Ok(())
+    }
+
+    /// Compares a device where layers lie on several filesystems.
+    fn device(&mut self, device: Device, seen: (u32, u32), merged: bool) -> Result<(), Diff> {
+        let Some(devices) = &mut self.devices else { return Ok(()) };
+        if merged && device == Device::Overlay && self.merged_dev.is_none() {
+            self.merged_dev = Some(seen);
+        }
+        let fits = match (merged, self.merged_dev) {
+            (true, Some(own)) => devices.admits(own, device, seen),
+            // What is no directory before any directory was seen.
+            (true, None) => devices.admits((0, 0), device, seen),
+            (false, own) => devices.is_native(own, seen),
+        };
+        if fits {
+            return Ok(());
+        }
+        let expected = match (merged, device) {
+            (false, _) => "a device that the merged tree does not show".to_owned(),
+            (true, Device::Overlay) => "the overlay's own device".to_owned(),
+            (true, Device::Filesystem(number)) => format!("a device that stands for filesystem {}", number + 1),
+        };
+        Err(Diff::new("dev", expected, format!("{}:{}", seen.0, seen.1)))
     }
 
     /// Compares the blocks that the merged side has shown in a look with those of the layers, as far as both were

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::compare::{Diff, IGNORED_XATTRS, Known};
+use super::compare::{Devices, Diff, IGNORED_XATTRS, Known};
 use super::divergence::{Divergence, Oracle, Place};
 use super::explain::{explain, may_differ, suspected};
 use super::forgive::Forgiven;
@@ -153,6 +153,10 @@ impl<'a> Judge<'a> {
         known.counts_blocks = model.disk.traits.counts_blocks && !known.plain;
         if known.counts_blocks {
             known.lower_blocks = blocks_of(&model, trace);
+        }
+        if case.spans_filesystems() && !known.plain {
+            known.devices = Some(Devices::default());
+            bind_lowers(&model, &mut known, trace);
         }
         Judge {
             model,
@@ -309,6 +313,9 @@ impl<'a> Judge<'a> {
             .map_err(|diff| self.diverge(place, Oracle::Outcome, None, diff))?;
         if matches!(step.op, Op::Remount | Op::Rotate) {
             self.known.merged_dev = None;
+            if let Some(devices) = &mut self.known.devices {
+                devices.shown.clear();
+            }
         }
         let looks = Span { from: record.span.from, to: self.looked_until(index) };
         let looks = self.known.spans.push(looks);
@@ -414,8 +421,7 @@ impl<'a> Judge<'a> {
                 return Err(Diff::new("d_off", format!("{name} {offset}"), format!("{name} {next}")));
             }
             if expected.ino.is_some_and(|ino| self.known.number(&self.model.disk, ino, seen.ino).is_err()) {
-                let number = expected.ino.and_then(|ino| self.known.bindings.number_of(ino));
-                let number = number.map_or("its own".to_owned(), |n| n.to_string());
+                let number = expected.ino.map_or("its own".to_owned(), |number| self.known.describe_number(number));
                 return Err(Diff::new("d_ino", format!("{name} {number}"), format!("{name} {}", seen.ino)));
             }
         }
@@ -435,7 +441,7 @@ impl<'a> Judge<'a> {
                 return Err(Diff::new("d_type", format!("{name} {kind:?}"), format!("{name} {:?}", seen.kind)));
             }
             if self.known.number(&self.model.disk, *ino, seen.ino).is_err() {
-                let number = self.known.bindings.number_of(*ino).map_or("its own".to_owned(), |n| n.to_string());
+                let number = self.known.describe_number(*ino);
                 return Err(Diff::new("d_ino", format!("{name} {number}"), format!("{name} {}", seen.ino)));
             }
         }
@@ -454,13 +460,7 @@ impl<'a> Judge<'a> {
             } else {
                 self.model.disk_at(upper, &footprint.path)
             };
-            found.map(|ino| Look {
-                attributes: ino,
-                data: ino,
-                blocks: ino,
-                number: ino,
-                nlink: self.model.disk[ino].nlink,
-            })
+            found.map(|ino| Look::on_disk(&self.model.disk, ino))
         };
         let suspect = look.ok().and_then(|l| self.model.disk[l.attributes].by);
         let diff = match (look, &footprint.seen) {
@@ -540,6 +540,20 @@ impl<'a> Judge<'a> {
             expected: diff.expected,
             seen: diff.seen,
         })
+    }
+}
+
+/// Binds the numbers of what lies in the lower layers, and the devices of their filesystems, to what was read there
+/// before the mount.
+fn bind_lowers(model: &Model, known: &mut Known, trace: &Trace) {
+    for (&root, nodes) in model.lowers.iter().zip(&trace.lowers) {
+        for node in nodes {
+            let (Ok(seen), Ok(ino)) = (&node.seen, model.disk_at(root, &node.path)) else { continue };
+            known.bindings.number(model.disk[ino].on, ino, seen.stat.ino);
+            if let Some(devices) = &mut known.devices {
+                devices.know_native(seen.stat.dev);
+            }
+        }
     }
 }
 

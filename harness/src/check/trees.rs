@@ -218,7 +218,7 @@ fn visit_disk(
         return Err(fail(Diff::new("d_type", format!("{listed:?}"), format!("{:?}", node.listed))));
     }
     let seen = seen_of(node).map_err(fail)?;
-    let look = Look { attributes: ino, data: ino, blocks: ino, number: ino, nlink: model.disk[ino].nlink };
+    let look = Look::on_disk(&model.disk, ino);
     known.node(&model.disk, look, seen, false).map_err(fail)?;
     late.note(known, Side::Upper, &path);
     let Some(names) = model.disk[ino].names() else { return Ok(()) };

@@ -168,7 +168,7 @@ pub fn read_archive(from: impl Read) -> Result<Layer, ArchiveError> {
     if nodes.is_empty() {
         return Err(ArchiveError::Unreadable("no entry in the archive".to_owned()));
     }
-    Ok(Layer { entries: nodes.into_iter().map(|(path, node)| Entry { path, node }).collect() })
+    Ok(Layer { entries: nodes.into_iter().map(|(path, node)| Entry { path, node }).collect(), on: 0 })
 }
 
 /// What stands beside the header: the exact time, and xattrs. Those of an overlay are refused: it would take

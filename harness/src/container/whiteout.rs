@@ -70,7 +70,7 @@ pub(super) fn convert(layer: Layer) -> Result<Layer, ArchiveError> {
         }
         node.xattrs.push(opaque_mark());
     }
-    Ok(Layer { entries: nodes.into_iter().map(|(path, node)| Entry { path, node }).collect() })
+    Ok(Layer { entries: nodes.into_iter().map(|(path, node)| Entry { path, node }).collect(), on: 0 })
 }
 
 /// Gives directories that a layer has something in, but no entry for, the attributes they have below: an
@@ -110,7 +110,7 @@ mod tests {
 
     fn layer(entries: &[(&str, NodeKind)]) -> Layer {
         let entry = |(path, kind): &(&str, NodeKind)| Entry { path: Bytes::from(*path), node: Node::new(kind.clone()) };
-        Layer { entries: entries.iter().map(entry).collect() }
+        Layer { entries: entries.iter().map(entry).collect(), on: 0 }
     }
 
     fn file() -> NodeKind {

@@ -172,6 +172,7 @@ fn play(
             base: base.fd.as_fd(),
             path: base.path.as_ref(),
             lowers: &below,
+            lower_fds: &[],
             upper: &container.name,
             work: &work,
             options: &[],

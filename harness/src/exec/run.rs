@@ -1,6 +1,6 @@
 //! Runs one case: layers, mount, steps, looks. One system call per step, from the merged root.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, PoisonError};
 
 use rustix::mount::{FsPickFlags, fsconfig_reconfigure, fspick};
@@ -496,12 +496,24 @@ impl Runner {
         let dir = self.scratch.case_dir(|old| reaper.bury(old))?;
         let mut lowers = Vec::new();
         let mut lower_fds = Vec::new();
+        let mut others: Vec<OwnedFd> = Vec::new();
         for (index, layer) in case.lowers.iter().enumerate() {
             let name = format!("l{index}");
-            lower_fds.push(self.make_layer(&dir, &name, layer)?);
+            let (at, name) = match layer.filesystem() {
+                // The layer of a plain directory is where the steps work.
+                _ if !self.target.has_upper() => (dir.fd.as_fd(), name),
+                0 => (dir.fd.as_fd(), name),
+                on => {
+                    let other = self.scratch.other_dir(on)?;
+                    let path = other.path.map(|path| format!("{path}/{name}"));
+                    others.push(other.fd);
+                    (others[others.len() - 1].as_fd(), path.unwrap_or_default())
+                }
+            };
+            lower_fds.push(self.make_layer(at, &format!("l{index}"), layer)?);
             lowers.push(name);
         }
-        let upper_fd = self.make_layer(&dir, "upper", &case.upper)?;
+        let upper_fd = self.make_layer(dir.fd.as_fd(), "upper", &case.upper)?;
         let work_fd = new_dir(&dir.fd, "work")?;
         let trees = match self.target.has_upper() {
             true => layers::read(&mut self.looker, &lower_fds)?,
@@ -515,8 +527,8 @@ impl Runner {
         Ok((stack, trees))
     }
 
-    fn make_layer(&self, dir: &CaseDir, name: &str, layer: &Layer) -> Result<OwnedFd, ExecError> {
-        let fd = new_dir(&dir.fd, name)?;
+    fn make_layer(&self, dir: BorrowedFd<'_>, name: &str, layer: &Layer) -> Result<OwnedFd, ExecError> {
+        let fd = new_dir(dir, name)?;
         layers::make(fd.as_fd(), layer, self.environment.privilege)?;
         Ok(fd)
     }
@@ -537,6 +549,7 @@ impl Runner {
             base: stack.dir.fd.as_fd(),
             path: stack.dir.path.as_ref(),
             lowers: &stack.lowers,
+            lower_fds: &stack.lower_fds,
             upper: &stack.upper,
             work: &stack.work,
             options: &case.options,
@@ -565,7 +578,7 @@ impl Runner {
             stack.rotations += 1;
             let upper = format!("upper{}", stack.rotations);
             let work = format!("work{}", stack.rotations);
-            let upper_fd = self.make_layer(&stack.dir, &upper, &Layer::default())?;
+            let upper_fd = self.make_layer(stack.dir.fd.as_fd(), &upper, &Layer::default())?;
             stack.work_fd = new_dir(&stack.dir.fd, &work)?;
             stack.lowers.insert(0, std::mem::replace(&mut stack.upper, upper));
             stack.lower_fds.insert(0, std::mem::replace(&mut stack.upper_fd, upper_fd));

@@ -79,6 +79,9 @@ pub(super) struct Scratch {
     place: Option<Place>,
     mount: OwnedFd,
     used: u32,
+    /// Further filesystems, each with its number; where this one is attached they are mounted on directories of it, and
+    /// gone with it.
+    others: Vec<(usize, OwnedFd)>,
 }
 
 /// An empty directory that is covered inside the private namespace.
@@ -102,7 +105,7 @@ impl Scratch {
     /// A detached scratch filesystem.
     pub(super) fn detached(source: Source) -> Result<Scratch, ExecError> {
         let mount = source.make()?;
-        Ok(Scratch { source, place: None, mount, used: 0 })
+        Ok(Scratch { source, place: None, mount, used: 0, others: Vec::new() })
     }
 
     /// One that paths of the private namespace lead to.
@@ -117,7 +120,7 @@ impl Scratch {
         let place = Place { path: place.to_owned(), fd };
         let mount = source.make()?;
         attach(&mount, &place)?;
-        Ok(Scratch { source, place: Some(place), mount, used: 0 })
+        Ok(Scratch { source, place: Some(place), mount, used: 0, others: Vec::new() })
     }
 
     /// The mount that the current case's layers are on.
@@ -128,7 +131,7 @@ impl Scratch {
     /// A new empty directory. When the filesystem is used up it is replaced first (this may change the
     /// current directory); what `retire` gets is
     /// to be closed when convenient.
-    pub(super) fn case_dir(&mut self, retire: impl FnOnce(OwnedFd)) -> Result<CaseDir, ExecError> {
+    pub(super) fn case_dir(&mut self, mut retire: impl FnMut(OwnedFd)) -> Result<CaseDir, ExecError> {
         if self.used == self.source.cases() {
             if self.place.is_some() {
                 rustix::process::fchdir(&self.mount).doing("entering the layers' tmpfs")?;
@@ -138,6 +141,9 @@ impl Scratch {
             if let Some(place) = &self.place {
                 attach(&fresh, place)?;
             }
+            for (_, other) in self.others.drain(..) {
+                retire(other);
+            }
             retire(std::mem::replace(&mut self.mount, fresh));
             self.used = 0;
         }
@@ -146,6 +152,38 @@ impl Scratch {
         let fd = new_dir(&self.mount, &name)?;
         Ok(CaseDir { fd, path: self.place.as_ref().map(|p| p.path.join(&name)) })
     }
+}
+
+impl Scratch {
+    /// The directory of the current case on another filesystem of the same kind; the first case that asks makes that
+    /// filesystem.
+    pub(super) fn other_dir(&mut self, number: usize) -> Result<OtherDir, ExecError> {
+        let name = format!("on{}", number + 1);
+        if !self.others.iter().any(|(made, _)| *made == number) {
+            let fresh = self.source.make()?;
+            if self.place.is_some() {
+                attach_at(&fresh, &new_dir(&self.mount, &name)?).doing("attaching another filesystem for layers")?;
+            }
+            self.others.push((number, fresh));
+        }
+        let case = self.used.saturating_sub(1).to_string();
+        let found = self.others.iter().find(|(made, _)| *made == number);
+        let (_, root) = found.ok_or_else(|| ExecError::Internal("a filesystem for layers is gone".into()))?;
+        let fd = match rustix::fs::mkdirat(root, &case, Mode::from(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => open_dir(root, &case)?,
+            Err(e) => return Err(e).doing("making a directory for a case"),
+        };
+        Ok(OtherDir { fd, path: self.place.as_ref().map(|_| format!("../{name}/{case}")) })
+    }
+}
+
+/// The directory of one case on another filesystem.
+#[derive(Debug)]
+pub(super) struct OtherDir {
+    /// The directory.
+    pub(super) fd: OwnedFd,
+    /// Its path from the directory of the case, where it has one.
+    pub(super) path: Option<String>,
 }
 
 /// Makes the directory `name` in `parent` and opens it as a place.
@@ -183,8 +221,12 @@ pub(super) fn tmpfs() -> Result<OwnedFd, ExecError> {
 }
 
 fn attach(mount: &OwnedFd, place: &Place) -> Result<(), ExecError> {
+    attach_at(mount, &place.fd).doing("attaching the layers' tmpfs in the private namespace")
+}
+
+fn attach_at(mount: &OwnedFd, place: &OwnedFd) -> rustix::io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(mount, "", &place.fd, "", flags).doing("attaching the layers' tmpfs in the private namespace")
+    move_mount(mount, "", place, "", flags)
 }
 
 fn is_empty_dir(path: &Path) -> bool {

@@ -7,7 +7,7 @@ use super::names::Pool;
 use super::profile::Profile;
 use crate::acl::{Acl, Role, Tag};
 use crate::bytes::Bytes;
-use crate::case::{Case, Entry, LAYER_TIME, Layer, MAX_LOWERS, Node, NodeKind};
+use crate::case::{Case, Entry, LAYER_TIME, Layer, MAX_FILESYSTEMS, MAX_LOWERS, Node, NodeKind};
 use crate::step::Device;
 use crate::trace::{Privilege, Time};
 
@@ -83,9 +83,45 @@ pub(super) fn draw(profile: &Profile, pool: &Pool, dice: &mut Dice<'_>) -> Case 
     }
     let mut layers = trees
         .into_iter()
-        .map(|tree| Layer { entries: tree.into_iter().map(|(path, node)| Entry { path, node }).collect() });
+        .map(|tree| Layer { entries: tree.into_iter().map(|(path, node)| Entry { path, node }).collect(), on: 0 });
     let upper = layers.next().unwrap_or_default();
-    Case { options, lowers: layers.collect(), upper, ..Case::default() }
+    let mut case = Case { options, lowers: layers.collect(), upper, ..Case::default() };
+    if dice.percent(profile.spread) {
+        spread(&mut case, profile, dice);
+    }
+    case
+}
+
+/// Puts lower layers on several filesystems, and often asks for what makes of their numbers.
+fn spread(case: &mut Case, profile: &Profile, dice: &mut Dice<'_>) {
+    let last = MAX_FILESYSTEMS - 1;
+    for layer in &mut case.lowers {
+        layer.on = dice.between(0, last) as u8;
+    }
+    if !case.spans_filesystems() {
+        let at = dice.below(case.lowers.len());
+        case.lowers[at].on = dice.between(1, last) as u8;
+    }
+    if dice.percent(40) {
+        stack(case, dice);
+    }
+    let asked = case.options.iter().any(|option| option.starts_with("xino="));
+    if !asked && profile.options.len() > 1 && dice.percent(55) {
+        case.options.push((*dice.one(&["xino=on", "xino=on", "xino=auto", "xino=auto", "xino=off"])).to_owned());
+    }
+}
+
+/// Gives a directory of one lower layer to another one that has nothing of its name.
+fn stack(case: &mut Case, dice: &mut Dice<'_>) {
+    let from = dice.below(case.lowers.len());
+    let is_top_dir = |e: &&Entry| e.node.kind == NodeKind::Dir && !e.path.is_empty() && !e.path.contains(&b'/');
+    let dirs: Vec<Bytes> = case.lowers[from].entries.iter().filter(is_top_dir).map(|e| e.path.clone()).collect();
+    let Some(path) = dice.any(&dirs).cloned() else { return };
+    let to = (from + 1) % case.lowers.len();
+    let taken = |layer: &Layer| layer.entries.iter().any(|e| e.path == path);
+    if to != from && !taken(&case.lowers[to]) {
+        case.lowers[to].entries.push(Entry { path, node: Node::new(NodeKind::Dir) });
+    }
 }
 
 /// Makes something of the upper immutable or append-only, or nearly.

@@ -21,6 +21,8 @@ pub struct Profile {
     pub observe_within: usize,
     /// Of a thousand cases so many have a directory that takes several calls to list, beyond `entries`.
     pub wide: usize,
+    /// In so many cases of a hundred lower layers lie on several filesystems.
+    pub spread: usize,
     /// Whether entries may carry `user.*` xattrs, which some filesystems refuse.
     pub user_xattrs: bool,
     /// Whether layers hold whiteouts and private xattrs, for targets that know those of Linux.
@@ -48,6 +50,7 @@ impl Profile {
             options: usual_options(privilege),
             observe_within: 10,
             wide: 4,
+            spread: 8,
             user_xattrs: true,
             marks: true,
             xattr_whiteouts: true,

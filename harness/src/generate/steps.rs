@@ -134,7 +134,7 @@ const WEIGHTS: &[(usize, What)] = &[
 pub(super) fn draw<A: Aim>(profile: &Profile, pool: &Pool, case: &mut Case, dice: &mut Dice<'_>) {
     let limit = dice.between(*profile.steps.start(), *profile.steps.end());
     let mut world = World::<A>::new(profile, pool, case, limit, dice);
-    if dice.percent(15) {
+    if dice.percent(if world.stacked.is_some() { 50 } else { 15 }) {
         motif::open(&mut world, dice);
     }
     while !world.is_full() {

@@ -1,6 +1,8 @@
 //! What the generator sees while it draws: the world through its [`Aim`], what was touched lately,
 //! and what was there once. It chooses paths; it must not know which step they are for.
 
+use std::collections::BTreeMap;
+
 use super::aim::Aim;
 use super::dice::Dice;
 use super::layers::{absolute, acl, capability, named};
@@ -8,7 +10,7 @@ use super::names::Pool;
 use super::profile::Profile;
 use crate::acl::Acl;
 use crate::bytes::Bytes;
-use crate::case::{Case, Layer};
+use crate::case::{Case, Layer, NodeKind};
 use crate::step::{Actor, On, Op, OpenFlags, SLOTS, Slot, StatusFlags, Step, XattrFlags, footprint_of};
 use crate::trace::{Kind, Privilege};
 
@@ -49,6 +51,22 @@ pub(super) struct World<'p, A> {
     named: &'static [u32],
     /// The mount options of the case.
     options: Vec<String>,
+    /// Where lower layers lie on several filesystems: directories that several of them have, and not the upper one.
+    pub stacked: Option<Vec<Bytes>>,
+}
+
+/// The directories that several lower layers have, and not the upper one.
+fn stacked(case: &Case) -> Vec<Bytes> {
+    let mut times: BTreeMap<Bytes, usize> = BTreeMap::new();
+    for layer in &case.lowers {
+        for (path, _) in layer.resolved().iter().filter(|(_, node)| node.kind == NodeKind::Dir) {
+            *times.entry(Bytes::from(*path)).or_default() += 1;
+        }
+    }
+    for (path, _) in case.upper.resolved() {
+        times.remove(&Bytes::from(path));
+    }
+    times.into_iter().filter(|(_, times)| *times > 1).map(|(path, _)| path).collect()
 }
 
 impl<'p, A: Aim> World<'p, A> {
@@ -75,6 +93,7 @@ impl<'p, A: Aim> World<'p, A> {
             capabilities: profile.capabilities,
             named: named(profile),
             options: case.options.clone(),
+            stacked: case.spans_filesystems().then(|| stacked(case)),
             // In a user namespace with one id there is nobody else than root to be.
             actors: if profile.privilege == Privilege::Root {
                 &[Actor::User, Actor::User, Actor::User, Actor::Other, Actor::Bare]

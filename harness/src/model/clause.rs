@@ -218,6 +218,13 @@ clauses! {
     DirInoDots = "INO-08.dots", Linux, "d_ino of `.` is the directory's st_ino, and that of `..` its parent's; of a parent without an origin it is the number of the part that lies in the layer of the directory's own top-most part.", "readdir.c ovl_cache_update, ovl_iterate_real";
     DirInoStale = "INO-08.stale", Linux, "A hard link to a copied-up file, made in an impure directory that is listed as it lies on disk, is listed with the number of its upper inode until the listing is cached anew.", "readdir.c ovl_cache_get_impure, dir.c ovl_create_or_link";
 
+    DirInoRaw = "INO-08.raw", Linux, "With layers on several filesystems and without xino, d_ino is the number that the top-most object has in its layer.", "readdir.c ovl_cache_update, ovl_iterate";
+    DirInoXino = "INO-08.xino", Linux, "With xino, d_ino is marked as st_ino is.", "readdir.c ovl_remap_lower_ino";
+    DirInoParent = "INO-08.parent", Linux, "With xino, `..` of a merged listing whose parent has no origin is marked as the parent's top-most part is, whichever part gives the number.", "readdir.c ovl_cache_update";
+    DirApart = "DIR-10.apart", Linux, "With layers on several filesystems and without xino, entries of an impure directory are not looked up: what went meanwhile is listed.", "readdir.c ovl_cache_update";
+    DirLookedUp = "DIR-10.xino", Linux, "With xino every entry of a merged listing is looked up when it is given, lower ones too: what went meanwhile is left out.", "readdir.c ovl_calc_d_ino";
+    DirImpureApart = "DIR-13.apart", Linux, "With layers on several filesystems and without xino, reading an impure directory that holds no copied-up child leaves the mark.", "readdir.c ovl_iterate";
+
     // Copy-up.
     CupOpenWrite = "CUP-01.open", Format, "Opening a lower regular file for writing copies it up.", "copy_up.c ovl_maybe_copy_up";
     CupOpenTrunc = "CUP-01.trunc", Format, "Opening a lower regular file with O_TRUNC copies it up, even read-only.", "copy_up.c ovl_open_need_copy_up";
@@ -317,6 +324,16 @@ clauses! {
     InoReal = "INO-02.real", Linux, "With all layers on one filesystem, st_ino is the number of the inode that stands for the object.", "inode.c ovl_map_dev_ino";
     InoOrigin = "INO-01.origin", Linux, "The inode number of a copied-up object stays that of its origin.", "inode.c ovl_getattr";
     InoBroken = "INO-07.hardlink", Linux, "The inode number of a copied-up file with several lower links is that of the upper inode while index is off.", "inode.c ovl_getattr";
+    InoDirDevice = "INO-03.dirdev", Linux, "With layers on several filesystems, a directory is on the overlay's own device.", "inode.c ovl_map_dev_ino";
+    InoCounted = "INO-03.counted", Linux, "With layers on several filesystems and without xino, st_ino of a directory is one that the mount counts up.", "inode.c ovl_map_ino, ovl_map_dev_ino";
+    InoDevice = "INO-03.device", Linux, "With layers on several filesystems and without xino, what is no directory is on a device that stands for its filesystem, in the upper layer too, and its st_ino is as with one.", "inode.c ovl_map_dev_ino";
+    InoDeviceKept = "INO-03.kept", Linux, "The device of a copied-up object stays that of its origin.", "inode.c ovl_getattr";
+    InoXino = "INO-04.mark", Linux, "With xino, st_ino is marked with its filesystem in the high bits.", "inode.c ovl_map_dev_ino";
+    InoXinoDevice = "INO-04.device", Linux, "With xino, everything is on the overlay's own device.", "inode.c ovl_map_dev_ino";
+    InoXinoBits = "INO-04.bits", Linux, "Marks take two bits where there is one filesystem besides that of the upper layer, one more with each doubling, and 32 where all file handles hold numbers of 32 bits; the lowest is no part of the mark.", "super.c ovl_get_layers";
+    InoXinoOrder = "INO-04.order", Linux, "Filesystems are counted from the top lower layer down; that of the upper layer is 0.", "super.c ovl_get_fsid";
+    InoAutoHandles = "INO-06.handles", Linux, "xino=auto is on where file handles can be decoded, and else off.", "super.c ovl_lower_dir";
+    InoDefault = "INO-06.default", Linux, "Without the option, the module's parameter xino_auto decides whether xino is auto or off.", "params.c ovl_xino_def";
     NlkMerged = "NLK-01.merged", Linux, "A merged directory has one link.", "inode.c ovl_getattr";
     NlkReal = "NLK-01.real", Linux, "A directory that does not merge has its own link count.", "inode.c ovl_getattr";
 
@@ -397,6 +414,7 @@ clauses! {
     FilAtime = "FIL-04.upper", Linux, "Reading an upper object dates its access, where the mount does so, whatever the upper filesystem's mount does.", "file.c ovl_file_accessed, inode.c ovl_update_time";
     FilAtimeLower = "FIL-04.lower", Contract, "Reading a lower object dates nothing.", "inode.c ovl_update_time";
     CfrCopy = "FIL-09.copy", Contract, "copy_file_range copies data up to the end of the source, from a lower file without copying that up, and clears setuid as a write does.", "file.c ovl_copyfile";
+    CfrAcross = "FIL-09.across", Linux, "copy_file_range from a lower file of another filesystem than the upper layer's is EXDEV.", "fs/read_write.c generic_copy_file_checks";
     CfrKind = "FIL-09.kind", Linux, "copy_file_range with a directory is EISDIR, with anything else that is no regular file EINVAL.", "fs/remap_range.c generic_file_rw_checks";
     CfrAccess = "FIL-09.access", Linux, "copy_file_range from what is not open for reading, or to what is not open for writing or is O_APPEND, is EBADF.", "fs/remap_range.c generic_file_rw_checks";
     CfrOffset = "FIL-09.offset", Linux, "A negative offset for copy_file_range is EOVERFLOW if the length reaches zero from there, else EINVAL.", "fs/read_write.c generic_copy_file_checks";

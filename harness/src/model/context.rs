@@ -44,6 +44,8 @@ pub struct Context {
     pub protected_hardlinks: bool,
     /// `fs.protected_fifos` and `fs.protected_regular`: 0, 1 or 2.
     pub protected_create: [u8; 2],
+    /// The overlay module's parameter `xino_auto`.
+    pub xino_auto: bool,
     /// Of the layers' filesystem.
     pub traits: Traits,
 }
@@ -68,6 +70,7 @@ impl Context {
             protected_symlinks,
             protected_hardlinks,
             protected_create,
+            xino_auto: environment.module.iter().any(|(name, value)| name == "xino_auto" && value == "Y"),
             // One that has no traits here is taken for a tmpfs.
             traits: Traits::of(Filesystem::named(&environment.filesystem).unwrap_or_default(), kernel),
         }
@@ -83,6 +86,7 @@ impl Context {
             protected_symlinks: false,
             protected_hardlinks: true,
             protected_create: [0, 0],
+            xino_auto: false,
             traits: Traits::default(),
         }
     }

@@ -225,6 +225,11 @@ impl Model {
         false
     }
 
+    /// Whether copying up clones the data of an inode: they stay on its filesystem (`vfs_clone_file_range`).
+    fn clones(&self, from: Ino) -> bool {
+        self.disk.traits.clones && self.disk[from].on == 0
+    }
+
     /// Gives the copy of a file the storage that copying its data does: from the first page that has any,
     /// holes behind it included; a clone has holes where the file has them.
     fn copy_storage(&mut self, from: Ino, to: Ino) {
@@ -233,7 +238,7 @@ impl Model {
         }
         let len = self.disk.data(to).len();
         let stored = self.disk[from].pages.clone();
-        if self.disk.traits.clones && len > 0 && stored.contains(&true) {
+        if self.clones(from) && len > 0 && stored.contains(&true) {
             let clone = self.disk.raw(to);
             (clone.pages, clone.cloned) = (stored, true);
             return;
@@ -272,7 +277,7 @@ impl Model {
             self.disk.raw(upper).body = Body::File(std::rc::Rc::new(data));
             self.copy_storage(from, upper);
             // Data that are written date the file; holes are not written, but cloned with the rest.
-            let dates = self.disk.traits.clones || self.disk.has_data(from);
+            let dates = self.clones(from) || self.disk.has_data(from);
             if dates && self.rules.holds(Clause::McpDates) {
                 self.disk.date_data(&mut self.rules, upper);
             }

@@ -1,7 +1,7 @@
 //! The filesystem under the layers: inodes, names, times and xattrs, as tmpfs keeps them, or another by
 //! its traits.
 //!
-//! All layers and the work directory lie on one disk. It knows nothing of overlays: the overlay
+//! All layers and the work directory lie on one disk, which may have several filesystems of one kind. It knows nothing of overlays: the overlay
 //! calls it as the kernel's overlay calls the upper filesystem, and the plain filesystem is this
 //! disk with nothing above it. Its functions are the filesystem's own operations, after all checks.
 
@@ -84,6 +84,8 @@ impl XattrValue {
 pub struct Inode {
     /// What it holds.
     pub body: Body,
+    /// Which of the filesystems it is on.
+    pub on: u8,
     /// Mode bits below 010000.
     pub mode: u16,
     /// Owner.
@@ -186,6 +188,8 @@ pub struct Disk {
     pub traits: Traits,
     /// What "now" is.
     pub now: Stamp,
+    /// On which of the filesystems inodes are made.
+    pub on: u8,
     /// How many changes were made so far.
     pub changes: u64,
     /// How many names came to directories so far.
@@ -219,6 +223,7 @@ impl Disk {
         let by = rules.in_play().last().copied();
         self.inodes.push(Inode {
             body,
+            on: self.on,
             mode,
             uid,
             gid,
@@ -256,6 +261,12 @@ impl Disk {
         // A map by Bytes is asked by slice through the ordered range, which needs no allocation.
         let names = self[dir].names()?;
         lookup(names, name)
+    }
+
+    /// The directory that a directory has a name in.
+    pub fn parent_of(&self, dir: Ino) -> Option<Ino> {
+        let holds = |inode: &Inode| inode.names().is_some_and(|names| names.values().any(|&ino| ino == dir));
+        self.inodes.iter().position(holds).map(|at| at as Ino)
     }
 
     fn changed(&mut self, rules: &Rules, ino: Ino) -> &mut Inode {

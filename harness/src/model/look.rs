@@ -3,8 +3,9 @@
 use super::Model;
 use super::clause::Clause;
 use super::context::View;
-use super::disk::Ino;
+use super::disk::{Disk, Ino};
 use super::lookup::NAME_MAX;
+use super::number::{Device, Number};
 use super::overlay::{Cache, DentryId, NodeId};
 use super::permission::READ;
 use crate::bytes::Bytes;
@@ -23,14 +24,24 @@ pub struct Look {
     pub data: Ino,
     /// The disk inode that takes the blocks of `st_blocks`.
     pub blocks: Ino,
-    /// The disk inode whose number is `st_ino`.
-    pub number: Ino,
+    /// What `st_ino` is.
+    pub number: Number,
+    /// What `st_dev` is, on the merged side.
+    pub device: Device,
     /// Link count.
     pub nlink: u32,
 }
 
+impl Look {
+    /// A look at an inode as it lies on disk.
+    pub(crate) fn on_disk(disk: &Disk, ino: Ino) -> Look {
+        let (number, device) = (Number::Of(ino), Device::Filesystem(disk[ino].on));
+        Look { attributes: ino, data: ino, blocks: ino, number, device, nlink: disk[ino].nlink }
+    }
+}
+
 impl Model {
-    /// The disk inode whose number is `st_ino` (INO-01, INO-07).
+    /// The disk inode whose number `st_ino` is made of (INO-01, INO-07).
     pub(super) fn number_inode(&mut self, id: NodeId) -> Ino {
         let node = self.cache.node(id);
         let real = node.real();
@@ -51,7 +62,7 @@ impl Model {
         let Some(node_id) = self.cache.dentry(id).node else {
             return Err(self.refuse(Clause::VfsMissing, Errno::ENOENT));
         };
-        let number = self.number_inode(node_id);
+        let (number, device) = self.identity(node_id);
         let node = self.cache.node(node_id);
         let (mut attributes, data) = (node.real(), node.data());
         let mut nlink = self.disk[attributes].nlink;
@@ -72,7 +83,7 @@ impl Model {
             true if self.rules.holds(Clause::McpBlocks) => data,
             _ => attributes,
         };
-        Ok(Look { attributes, data, blocks, number, nlink })
+        Ok(Look { attributes, data, blocks, number, device, nlink })
     }
 
     /// A look at a clean path of the merged tree, not following a last symlink.

@@ -371,12 +371,14 @@ impl Model {
         }
         let Some(XattrValue::Handle(origin)) = self.disk[upper].xattr("@origin") else { return None };
         let origin = *origin;
+        if !self.can_tell_origin(origin) {
+            return None;
+        }
         let same_kind = self.disk[origin].body.kind() == self.disk[upper].body.kind();
         if !same_kind || self.disk[origin].nlink == 0 || !self.rules.holds(Clause::LkpDecodeOrigin) {
             return None;
         }
-        // Which layer it is in does not matter where all are on one filesystem.
-        Some((0, origin))
+        Some((self.layer_of_origin(origin), origin))
     }
 
     /// The overlay inode for a stack: the cached one if its key is known (`ovl_get_inode`).

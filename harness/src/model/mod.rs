@@ -19,6 +19,7 @@
 //! | [`readdir`], [`stream`], [`look`] | listing, also call by call; attributes and identity |
 //! | `copy_up`, `index` | copy-up, of attributes alone too; hard links that stay together |
 //! | `create`, `remove`, `rename`, `attr`, `xattr`, `acl`, `file`, `io`, `fallocate`, `transfer` | operations by what they do to names, attributes, data |
+//! | [`number`] | inode numbers and devices of layers on several filesystems |
 //! | [`value`] | what only the kernel knows: times, numbers, handles |
 
 mod acl;
@@ -36,6 +37,7 @@ mod io;
 pub mod look;
 mod lookup;
 mod mount;
+pub mod number;
 pub mod options;
 mod origin;
 pub mod overlay;
@@ -65,7 +67,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::bytes::Bytes;
-use crate::case::Case;
+use crate::case::{Case, Layer};
 use crate::errno::Errno;
 use crate::step::{Actor, Op, SLOTS, Step};
 use disk::{Body, Disk, Ino, Owner};
@@ -111,6 +113,10 @@ pub struct Model {
     pub mounts: Result<(), Errno>,
     /// The effective mount options.
     pub(crate) options: Options,
+    /// What the mount makes of the filesystems under it.
+    layout: number::Layout,
+    /// How many mounts there were.
+    mounted: u32,
     /// Clauses that fired; the fault, if one is on.
     pub rules: Rules,
     /// The disk under the layers.
@@ -156,9 +162,10 @@ impl Model {
     pub fn new(case: &Case, context: Context, fault: Option<Clause>) -> Model {
         let mut rules = Rules::new(fault);
         let mut disk = Disk::new(context.traits);
-        let lowers: Vec<Ino> = case.lowers.iter().map(|l| Model::make_layer(&mut disk, &rules, l)).collect();
+        let on = |layer: &Layer| if context.view == View::Plain { 0 } else { layer.filesystem() as u8 };
+        let lowers: Vec<Ino> = case.lowers.iter().map(|l| Model::make_layer(&mut disk, &rules, l, on(l))).collect();
         let upper = match context.view {
-            View::Overlay => Model::make_layer(&mut disk, &rules, &case.upper),
+            View::Overlay => Model::make_layer(&mut disk, &rules, &case.upper, 0),
             View::Plain => lowers.first().copied().unwrap_or_default(),
         };
         let work_base = disk.alloc(&rules, Body::dir(), Owner { uid: 0, gid: 0, mode: 0o755 });
@@ -172,6 +179,8 @@ impl Model {
             context,
             mounts: effective.map(drop),
             options: effective.unwrap_or_default(),
+            layout: number::Layout::default(),
+            mounted: 0,
             rules,
             disk,
             lowers,

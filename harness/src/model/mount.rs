@@ -6,6 +6,7 @@ use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::disk::{Body, Disk, Ino, Owner, XattrValue};
+use super::number::Layout;
 use super::options::Uuid;
 use super::overlay::{Cache, Node, Pipe};
 use super::value::Stamp;
@@ -19,8 +20,9 @@ use crate::trace::Kind;
 const INCOMPAT: [&[u8]; 2] = [b"incompat", b"volatile"];
 
 impl Model {
-    /// Puts a layer on the disk and returns its root.
-    pub(super) fn make_layer(disk: &mut Disk, rules: &super::Rules, layer: &Layer) -> Ino {
+    /// Puts a layer on a filesystem of the disk and returns its root.
+    pub(super) fn make_layer(disk: &mut Disk, rules: &super::Rules, layer: &Layer, on: u8) -> Ino {
+        disk.on = on;
         let root = disk.alloc(rules, Body::dir(), Owner { uid: 0, gid: 0, mode: 0o755 });
         let find = |disk: &Disk, path: &[u8]| {
             path.split(|&b| b == b'/').filter(|n| !n.is_empty()).try_fold(root, |at, name| disk.child(at, name))
@@ -81,11 +83,18 @@ impl Model {
                 disk.keep_acl(ino, Role::Default, Some(&acl));
             }
         }
+        // Whatever is made later is made on that of the upper layer.
+        disk.on = 0;
         root
     }
 
     /// Mounts: the work directory, the uuid, the root (`ovl_fill_super`).
     pub(super) fn mount(&mut self) {
+        self.mounted += 1;
+        let on: Vec<u8> = self.lowers.iter().map(|lower| self.disk[*lower].on).collect();
+        self.options.index |= self.layout.no_index;
+        self.layout = Layout::of(&on, &self.options, &self.context, &self.disk, &mut self.rules);
+        self.options.index &= !self.layout.no_index;
         let root = if self.context.view == View::Plain {
             self.work = self.work_base;
             self.upper
@@ -204,7 +213,7 @@ impl Model {
         self.close_all();
         if self.context.view == View::Overlay {
             self.lowers.insert(0, self.upper);
-            self.upper = Model::make_layer(&mut self.disk, &self.rules, &Layer::default());
+            self.upper = Model::make_layer(&mut self.disk, &self.rules, &Layer::default(), 0);
             self.work_base = self.disk.alloc(&self.rules, Body::dir(), Owner { uid: 0, gid: 0, mode: 0o755 });
         }
         self.mount();

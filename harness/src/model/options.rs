@@ -30,6 +30,18 @@ pub enum Uuid {
     Null,
 }
 
+/// What `xino=` comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Xino {
+    /// Numbers are not marked.
+    #[default]
+    Off,
+    /// They are, where every layer's filesystem can be told by its file handles.
+    Auto,
+    /// They are.
+    On,
+}
+
 /// The effective mount options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -39,8 +51,8 @@ pub struct Options {
     pub index: bool,
     /// `metacopy=on`: changes of attributes copy no data up.
     pub metacopy: bool,
-    /// `xino=on`, whether or not layers need it.
-    pub xino: bool,
+    /// `xino`, whether or not layers need it.
+    pub xino: Xino,
     /// `uuid`
     pub uuid: Uuid,
     /// `volatile`
@@ -101,7 +113,13 @@ impl Options {
             redirect: redirect.unwrap_or_default(),
             index: on("index").unwrap_or(false),
             metacopy: metacopy.unwrap_or(false),
-            xino: on("xino").unwrap_or(false),
+            xino: match last("xino") {
+                Some("on") => Xino::On,
+                Some("auto") => Xino::Auto,
+                Some(_) => Xino::Off,
+                None if context.xino_auto == rules.holds(Clause::InoDefault) => Xino::Auto,
+                None => Xino::Off,
+            },
             uuid: match last("uuid") {
                 Some("on") => Uuid::On,
                 Some("null" | "off") => Uuid::Null,
@@ -141,7 +159,7 @@ impl Options {
 
     /// Whether a feature is on that forbids changing layers offline (`ovl_allow_offline_changes`).
     pub fn forbids_offline_changes(&self) -> bool {
-        self.index || self.metacopy || self.redirect == Redirect::On || self.xino
+        self.index || self.metacopy || self.redirect == Redirect::On || self.xino == Xino::On
     }
 }
 

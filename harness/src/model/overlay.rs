@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Weak;
 
 use super::disk::Ino;
+use super::number::Number;
 use super::stream::Placed;
 use crate::bytes::Bytes;
 use crate::step::InodeFlags;
@@ -111,8 +112,8 @@ pub struct Snapshot {
     pub reached: usize,
     /// What came before the first entry that was given is not known.
     pub vague: bool,
-    /// The inode behind `d_ino` of `..`, once it was given.
-    pub parent: Option<Option<Ino>>,
+    /// What `d_ino` of `..` is, once it was given.
+    pub parent: Option<Option<Number>>,
 }
 
 /// A name of a merged listing.

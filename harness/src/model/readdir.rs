@@ -8,14 +8,15 @@ use super::Model;
 use super::clause::Clause;
 use super::context::View;
 use super::disk::Ino;
+use super::number::Number;
 use super::overlay::{Cache, DentryId, Node, NodeId, Snapshot, SnapshotEntry};
 use super::stream::{Placed, is_dots};
 use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::trace::Kind;
 
-/// A listed name: its type and the inode whose number is its `d_ino`.
-pub type Listing = Vec<(Bytes, Kind, Ino)>;
+/// Listed names, each with its type and what its `d_ino` is.
+pub type Listing = Vec<(Bytes, Kind, Number)>;
 
 impl Model {
     /// Lists a directory by its names, `.` and `..` left out, sorted.
@@ -35,7 +36,11 @@ impl Model {
 
     /// Finds out whether a directory whose entries pass through is impure still, as reading it does.
     pub(super) fn find_impure(&mut self, id: DentryId, real: Ino) -> Result<bool, Errno> {
-        let impure = self.cache.at(id).is_some_and(|n| n.upper == Some(real) && n.impure);
+        let mut impure = self.cache.at(id).is_some_and(|n| n.upper == Some(real) && n.impure);
+        // Where numbers cannot be compared, nobody asks.
+        if impure && !self.has_one_device() {
+            impure = !self.rules.holds(Clause::DirImpureApart);
+        }
         if impure {
             self.fill_impure_cache(id)?;
         }
@@ -52,18 +57,23 @@ impl Model {
                 return Ok(self.emit(id, &RefCell::new(Snapshot { entries, ..Snapshot::default() }), 0, &[]).0);
             }
         }
-        let mut listing = self.names_of(real);
+        let mut names = self.names_of(real);
         if self.find_impure(id, real)? {
-            for entry in &mut listing {
+            for entry in &mut names {
                 entry.2 = self.cached_number(node_id, &entry.0, entry.2);
             }
         }
-        Ok(listing)
+        Ok(self.numbered(names))
     }
 
-    pub(super) fn names_of(&self, dir: Ino) -> Listing {
+    pub(super) fn names_of(&self, dir: Ino) -> Vec<(Bytes, Kind, Ino)> {
         let names = self.disk[dir].names();
         names.into_iter().flatten().map(|(name, &ino)| (name.clone(), self.disk[ino].body.kind(), ino)).collect()
+    }
+
+    /// Names with what their `d_ino` is.
+    pub(super) fn numbered(&mut self, names: Vec<(Bytes, Kind, Ino)>) -> Listing {
+        names.into_iter().map(|(name, kind, ino)| (name, kind, self.listed(ino))).collect()
     }
 
     /// The snapshot of a directory that merges: the one that is held, if nothing changed since
@@ -113,10 +123,18 @@ impl Model {
             }
         }
         let mut entries = Vec::with_capacity(merged.len());
+        let (one_device, marks) = (self.has_one_device(), self.marks_numbers());
         for (name, (kind, real, layer)) in merged {
             let hidden = self.disk[real].is_char_whiteout() && self.rules.holds(Clause::DirWhiteout);
             // Upper entries of an impure directory are looked up when they are emitted.
-            let number = if layer.is_none() && impure { None } else { Some(real) };
+            let number = match layer {
+                None if impure && one_device => None,
+                // To be marked, lower ones are looked up as well.
+                Some(_) if marks && self.rules.holds(Clause::DirLookedUp) => None,
+                None if marks => None,
+                None if impure && !self.rules.holds(Clause::DirApart) => None,
+                _ => Some(real),
+            };
             // What a mark makes doubtful is looked up as well: an xattr whiteout is left out then.
             let doubted = kind == Kind::File && marked && layer.is_some_and(|layer| self.marked.contains(&layer));
             let check = doubted && self.rules.holds(Clause::WhtMarked);
@@ -157,7 +175,7 @@ impl Model {
             }
             failed += u32::from(self.number_entry(id, entry));
             if !entry.hidden && (!entry.optional || shown.contains(&entry.name)) {
-                listing.push((entry.name.clone(), entry.kind, entry.number.unwrap_or(entry.real)));
+                listing.push((entry.name.clone(), entry.kind, self.listed(entry.number.unwrap_or(entry.real))));
             }
         }
         snapshot.borrow_mut().entries = entries;
@@ -205,36 +223,61 @@ impl Model {
         }
     }
 
-    /// The inode behind `d_ino` of `.` (`ovl_calc_d_ino`).
-    pub(super) fn number_of_self(&mut self, id: DentryId) -> Option<Ino> {
-        let own = self.cache.dentry(id).node?;
-        if self.rules.holds(Clause::DirInoDots) {
-            Some(self.number_inode(own))
-        } else {
-            Some(self.cache.node(own).real())
-        }
+    /// The directory in which the part of this one lies that is read, on disk.
+    fn native_parent_of(&self, id: DentryId, real: Ino) -> Option<Ino> {
+        let left_behind = self.cache.at(id)?.upper.is_some_and(|upper| upper != real);
+        // Copied up since it was opened, and perhaps moved.
+        if left_behind && id != Cache::ROOT { self.disk.parent_of(real) } else { self.native_parent(id) }
     }
 
-    /// The inode behind `d_ino` of `..` in a directory that lists as it lies on disk (`ovl_iterate_real`).
-    pub(super) fn number_of_parent(&mut self, id: DentryId) -> Option<Ino> {
-        let native = self.native_parent(id)?;
+    /// What `d_ino` of `.` is, where `real` is read (`ovl_calc_d_ino`).
+    pub(super) fn number_of_self(&mut self, id: DentryId, real: Ino) -> Option<Number> {
+        let own = self.cache.dentry(id).node?;
+        let native = real;
+        let shown = if !self.has_one_device() {
+            self.raw_number(own, native)
+        } else if self.rules.holds(Clause::DirInoDots) {
+            self.number_inode(own)
+        } else {
+            native
+        };
+        Some(self.listed(shown))
+    }
+
+    /// What `d_ino` of `..` is in a directory that lists as it lies on disk (`ovl_iterate_real`).
+    pub(super) fn number_of_parent(&mut self, id: DentryId, real: Ino) -> Option<Number> {
+        let native = self.native_parent_of(id, real)?;
         let parent = self.cache.dentry(self.cache.dentry(id).parent).node?;
-        let merged = self.cache.node(parent).is_merge() && self.rules.holds(Clause::DirInoDots);
-        Some(if merged { self.number_inode(parent) } else { native })
+        let shown = if !self.has_one_device() {
+            self.raw_number(parent, native)
+        } else if self.cache.node(parent).is_merge() && self.rules.holds(Clause::DirInoDots) {
+            self.number_inode(parent)
+        } else {
+            native
+        };
+        Some(self.listed(shown))
+    }
+
+    /// The inode behind `d_ino` where numbers cannot be compared: that of the entry as it lies in its layer.
+    fn raw_number(&mut self, of: NodeId, native: Ino) -> Ino {
+        if self.rules.holds(Clause::DirInoRaw) { native } else { self.number_inode(of) }
     }
 
     /// The same in a merged listing, which keeps what it was when it was to be given first (`ovl_cache_update`).
-    pub(super) fn listed_parent(&mut self, id: DentryId, snapshot: &RefCell<Snapshot>) -> Option<Ino> {
+    pub(super) fn listed_parent(&mut self, id: DentryId, snapshot: &RefCell<Snapshot>) -> Option<Number> {
         if let Some(number) = snapshot.borrow().parent {
             return number;
         }
         let parent = self.cache.dentry(self.cache.dentry(id).parent).node.filter(|_| id != Cache::ROOT);
         let native = snapshot.borrow().entries.last().map(|entry| entry.real);
         let number = match parent {
+            Some(parent) if !self.has_one_device() => native.map(|native| Number::Of(self.raw_number(parent, native))),
             Some(parent) if self.cache.node(parent).has_origin() && self.rules.holds(Clause::DirInoDots) => {
-                Some(self.number_inode(parent))
+                let shown = self.number_inode(parent);
+                Some(self.listed(shown))
             }
-            _ => native.filter(|_| parent.is_some()),
+            Some(parent) => native.map(|native| self.listed_native(parent, native)),
+            None => None,
         };
         snapshot.borrow_mut().parent = Some(number);
         number

@@ -13,6 +13,7 @@ use super::Model;
 use super::clause::Clause;
 use super::disk::Ino;
 use super::file::OpenFile;
+use super::number::Number;
 use super::overlay::{DentryId, Snapshot, SnapshotEntry};
 use super::readdir::Listing;
 use crate::bytes::Bytes;
@@ -27,8 +28,8 @@ pub struct Dent {
     pub name: Bytes,
     /// Its type.
     pub kind: Kind,
-    /// The inode whose number it is listed with; `None` for the `..` of the root.
-    pub ino: Option<Ino>,
+    /// What its `d_ino` is; `None` for the `..` of the root.
+    pub ino: Option<Number>,
     /// The position after it; `None` where that is its filesystem's business and nothing told it.
     pub next: Option<i64>,
 }
@@ -156,7 +157,8 @@ impl Model {
             // Opened before copy-up, it would go on with what it was opened on (DIR-15).
             if let Some(lower) = self.cache.at(id).and_then(|n| n.lowers.first().map(|l| l.1)) {
                 self.change_file(slot, |file| (file.listed, file.position) = (true, u64::MAX >> 1));
-                return Ok(Some(self.names_of(lower)));
+                let names = self.names_of(lower);
+                return Ok(Some(self.numbered(names)));
             }
         }
         let snapshot = self.held_snapshot(slot)?;
@@ -280,7 +282,8 @@ impl Model {
         if !file.listed {
             for name in [".", ".."].map(Bytes::from) {
                 if !file.given.contains_key(&name) {
-                    let ino = if name.len() == 1 { self.number_of_self(id) } else { self.number_of_parent(id) };
+                    let ino =
+                        if name.len() == 1 { self.number_of_self(id, real) } else { self.number_of_parent(id, real) };
                     left.push((Dent { name, kind: Kind::Dir, ino, next: None }, true));
                 }
             }
@@ -479,9 +482,9 @@ impl Model {
             let next = self.position_after(&snapshot.borrow(), place, end);
             let SnapshotEntry { name, kind, number, real, .. } = snapshot.borrow().entries[entry].clone();
             let ino = match name.as_slice() {
-                b"." => self.number_of_self(id),
+                b"." => self.number_of_self(id, real),
                 b".." => self.listed_parent(id, &snapshot),
-                _ => Some(number.unwrap_or(real)),
+                _ => Some(self.listed(number.unwrap_or(real))),
             };
             dents.push(Dent { name, kind, ino, next: Some(next) });
         }

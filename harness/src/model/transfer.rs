@@ -71,6 +71,11 @@ impl Model {
         };
         self.copy_attr(to.file.dentry);
         self.remove_privs(to.file.dentry, true);
+        let apart = self.disk[source].on != self.disk[target].on && self.context.kernel >= (5, 19);
+        if apart && self.rules.holds(Clause::CfrAcross) {
+            self.copy_attr(to.file.dentry);
+            return Err(Errno::EXDEV);
+        }
         let count = shortened(from.at, self.disk.size(source), count);
         self.no_overlap(source == target, at, count)?;
         let copied = if count == 0 {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::disk::Ino;
+use super::overlay::NodeId;
 use crate::bytes::Bytes;
 use crate::trace::{Span, Time};
 
@@ -71,22 +72,30 @@ impl Spans {
 #[derive(Clone, Debug, Default)]
 pub struct Bindings {
     numbers: HashMap<Ino, u64>,
-    numbered: HashMap<u64, Ino>,
+    /// By filesystem and number.
+    numbered: HashMap<(u64, u8), Ino>,
+    counted: HashMap<(u32, NodeId), u64>,
     handles: HashMap<Ino, Bytes>,
     handled: HashMap<Bytes, Ino>,
     uuids: HashMap<u32, Bytes>,
 }
 
 impl Bindings {
-    /// Whether `seen` can be the inode number of `ino`; binds it if it is the first.
-    pub fn number(&mut self, ino: Ino, seen: u64) -> bool {
+    /// Whether `seen` can be the inode number of `ino`, on filesystem `on`; binds it if it is the first.
+    pub fn number(&mut self, on: u8, ino: Ino, seen: u64) -> bool {
         let number = *self.numbers.entry(ino).or_insert(seen);
-        number == seen && *self.numbered.entry(seen).or_insert(ino) == ino
+        number == seen && *self.numbered.entry((seen, on)).or_insert(ino) == ino
     }
 
-    /// The inode that `number` is bound to.
-    pub fn holder(&self, number: u64) -> Option<Ino> {
-        self.numbered.get(&number).copied()
+    /// Whether `seen` can be what a mount counted up for an overlay inode; binds it if it is the first.
+    pub fn counted(&mut self, (mount, node): (u32, NodeId), seen: u64) -> bool {
+        let other = self.counted.iter().any(|((m, n), number)| *m == mount && *n != node && *number == seen);
+        !other && *self.counted.entry((mount, node)).or_insert(seen) == seen
+    }
+
+    /// The inode that `number` of filesystem `on` is bound to.
+    pub fn holder(&self, on: u8, number: u64) -> Option<Ino> {
+        self.numbered.get(&(number, on)).copied()
     }
 
     /// The inode number that `ino` is bound to.
@@ -95,9 +104,9 @@ impl Bindings {
     }
 
     /// Forgets the number of an inode that is gone for good: filesystems use numbers again.
-    pub fn release(&mut self, ino: Ino) {
+    pub fn release(&mut self, on: u8, ino: Ino) {
         if let Some(number) = self.numbers.remove(&ino) {
-            self.numbered.remove(&number);
+            self.numbered.remove(&(number, on));
         }
     }
 

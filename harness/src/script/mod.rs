@@ -9,9 +9,10 @@ mod calls;
 mod layers;
 mod quote;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use crate::case::Case;
+use crate::case::{Case, Layer};
 use crate::check::{Divergence, Oracle};
 use crate::exec::TargetSpec;
 use crate::model::Clause;
@@ -58,14 +59,15 @@ pub fn export(
     let mut prelude = PRELUDE
         .replace("@ROOT@", if rootless { "" } else { NEEDS_ROOT })
         .replace("@UNSHARE@", unshare(rootless, target))
-        .replace("@LAYERS@", &disk(filesystem)?);
+        .replace("@LAYERS@", &disks(filesystem, case));
     if matches!(target, TargetSpec::Plain) {
         prelude = prelude.replace(PROBE, "");
     }
     out += &prelude.replace("@USERXATTR@", if rootless { ",userxattr" } else { "" });
     out += "# ---- the layers, top-most lower layer first\n";
-    for (index, layer) in case.lowers.iter().enumerate() {
-        layers::make(&mut out, &format!("l{index}"), layer, rootless)?;
+    let names: Vec<String> = case.lowers.iter().enumerate().map(|(index, layer)| lower_name(index, layer)).collect();
+    for (name, layer) in names.iter().zip(&case.lowers) {
+        layers::make(&mut out, name, layer, rootless)?;
     }
     layers::make(&mut out, "upper", &case.upper, rootless)?;
     out += "mkdir -m 0755 work merged\n\n";
@@ -76,7 +78,7 @@ pub fn export(
     out += "# ---- the steps: each one system call, made with the merged tree as root directory\n";
     out += "cat > steps.py <<'END OF STEPS'\n";
     out += HELPER;
-    let lowers: Vec<String> = (0..case.lowers.len()).map(|i| format!("\"l{i}\"")).collect();
+    let lowers: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
     let plain = matches!(target, TargetSpec::Plain);
     let _ = writeln!(
         out,
@@ -178,19 +180,44 @@ fn unshare(rootless: bool, target: &TargetSpec) -> &'static str {
     }
 }
 
-/// What puts the layers on a disk in memory.
-fn disk(filesystem: Filesystem) -> Result<String, Refused> {
+/// Where a lower layer lies.
+fn lower_name(index: usize, layer: &Layer) -> String {
+    match layer.filesystem() {
+        0 => format!("l{index}"),
+        on => format!("on{}/l{index}", on + 1),
+    }
+}
+
+/// What makes the filesystems that layers lie on, one for each that the case speaks of.
+fn disks(filesystem: Filesystem, case: &Case) -> String {
+    let mut all = disk(filesystem, "layers", "disk");
+    let others: BTreeSet<usize> = case.lowers.iter().map(Layer::filesystem).filter(|on| *on != 0).collect();
+    for on in others.into_iter().map(|on| on + 1) {
+        let place = format!("layers/on{on}");
+        all.push('\n');
+        all += &match filesystem {
+            Filesystem::Tmpfs => {
+                format!("mkdir {place} && mount -t tmpfs -o noatime,mode=0755 tmpfs {place} || exit 3")
+            }
+            _ => disk(filesystem, &place, &format!("disk{on}")),
+        };
+    }
+    all
+}
+
+/// What puts layers on a disk in memory.
+fn disk(filesystem: Filesystem, place: &str, disk: &str) -> String {
     let mkfs = match filesystem {
-        Filesystem::Tmpfs => return Ok("mkdir layers || exit 3".to_owned()),
+        Filesystem::Tmpfs => return format!("mkdir {place} || exit 3"),
         Filesystem::Ext4 => "mkfs.ext4 -q -F -b 4096 -I 256 -E lazy_itable_init=0,lazy_journal_init=0",
         Filesystem::Xfs => "mkfs.xfs -q -f -K",
         Filesystem::Btrfs => "mkfs.btrfs -q -f -K -m single -d single",
     };
-    Ok(format!(
-        "PATH=$PATH:/usr/sbin:/sbin\nmkdir layers && truncate -s 512M disk && {mkfs} disk >&2 &&\n    \
-         mount -o loop,noatime disk layers || {{ echo \"cannot make and mount {}\" >&2; exit 3; }}",
+    format!(
+        "PATH=$PATH:/usr/sbin:/sbin\nmkdir {place} && truncate -s 512M {disk} && {mkfs} {disk} >&2 &&\n    \
+         mount -o loop,noatime {disk} {place} || {{ echo \"cannot make and mount {}\" >&2; exit 3; }}",
         filesystem.name()
-    ))
+    )
 }
 
 /// The words of the command that mounts, for Python, with `{lowerdir}`, `{upperdir}`, `{workdir}` and

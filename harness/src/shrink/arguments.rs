@@ -28,7 +28,11 @@ pub(super) fn bulk(case: &Case, at: usize) -> Option<Case> {
             Op::Write { data, .. } => *data = Bytes::from("x"),
             _ => {}
         }),
-        _ => return None,
+        4 => out.lowers.iter_mut().for_each(|layer| layer.on = 0),
+        _ => {
+            let layer = out.lowers.get_mut(at - 5)?;
+            layer.on = layer.on.saturating_sub(1);
+        }
     }
     Some(out)
 }

@@ -17,7 +17,8 @@ pub(super) fn weight(case: &Case) -> u64 {
 }
 
 fn layer(layer: &Layer) -> u64 {
-    layer.entries.iter().map(|entry| 1000 + path(&entry.path) + node(&entry.node)).sum()
+    let entries: u64 = layer.entries.iter().map(|entry| 1000 + path(&entry.path) + node(&entry.node)).sum();
+    entries + 200 * u64::from(layer.on)
 }
 
 fn node(node: &Node) -> u64 {

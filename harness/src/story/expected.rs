@@ -155,7 +155,7 @@ impl Teller {
     }
 
     fn disk_look(&self, ino: Ino) -> Look {
-        Look { attributes: ino, data: ino, blocks: ino, number: ino, nlink: self.model.disk[ino].nlink }
+        Look::on_disk(&self.model.disk, ino)
     }
 
     fn node(&self, look: Look, side: Side, detail: Detail, listed: Option<Kind>) -> String {

@@ -10,7 +10,9 @@ use proptest::sample::select;
 
 use crate::acl::{Acl, Tag};
 use crate::bytes::Bytes;
-use crate::case::{Case, Entry, ExpectedEntry, ExpectedKind, ExpectedTree, Layer, MAX_LOWERS, Node, NodeKind};
+use crate::case::{
+    Case, Entry, ExpectedEntry, ExpectedKind, ExpectedTree, Layer, MAX_FILESYSTEMS, MAX_LOWERS, Node, NodeKind,
+};
 use crate::errno::Errno;
 use crate::step::{
     Actor, AtFlags, Device, Expected, FallocateMode, InodeFlags, NewTime, On, Op, OpenFlags, RenameFlags, SLOTS,
@@ -196,7 +198,7 @@ pub(super) fn tolerant_layer() -> impl Strategy<Value = Layer> {
                 entries.push(Entry { path, node: Node::new(NodeKind::Link(target)) });
             }
         }
-        Layer { entries }
+        Layer { entries, on: 0 }
     })
 }
 
@@ -204,7 +206,7 @@ pub(super) fn tolerant_layer() -> impl Strategy<Value = Layer> {
 fn layer() -> impl Strategy<Value = Layer> {
     tolerant_layer().prop_map(|layer| {
         let entries = super::entry::effective_entries(&layer).into_iter().map(|e| e.into_owned()).collect();
-        Layer { entries }
+        Layer { entries, on: 0 }
     })
 }
 
@@ -407,7 +409,8 @@ fn case_of<L: Strategy<Value = Layer>>(layer: impl Fn() -> L) -> impl Strategy<V
     let text = || prop_oneof!["[ -~]{1,30}", any::<String>().prop_map(|s| s.replace('\0', "")), "[a-z]+=[a-z:0-9]+"];
     let option = text().prop_filter("empty", |o| !o.is_empty());
     let title = prop_oneof![Just(String::new()), text(), Just("x".repeat(30)), Just("Größe \u{202e}\n".to_owned())];
-    let lowers = vec(layer(), 1..=MAX_LOWERS);
+    let lower = (layer(), 0..MAX_FILESYSTEMS as u8).prop_map(|(layer, on)| Layer { on, ..layer });
+    let lowers = vec(lower, 1..=MAX_LOWERS);
     (title, vec(option, 0..3), lowers, layer(), vec(step(), 1..12), vec(expected_tree(), 0..3)).prop_map(
         |(title, options, lowers, upper, steps, expect)| Case { title, options, lowers, upper, steps, expect },
     )

@@ -16,7 +16,7 @@
 //!   file big "x"*5000
 //!   symlink s -> d/a
 //!   link h -> d/a                          # a hard link within the layer
-//! lower
+//! lower on=2                               # on a second filesystem of the same kind, at most 3
 //!   dir . 0700                             # the layer's own root
 //!   char null 1:3 0666
 //!   fifo p

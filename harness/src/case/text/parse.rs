@@ -5,10 +5,10 @@
 use super::ParseError;
 use super::entry::{Places, check, parse_entry};
 use super::expect::{parse_expected, parse_header};
-use super::field::word_without_nul;
+use super::field::{number, word_without_nul};
 use super::lex::{Kind, Line, MAX_TOTAL};
 use super::op::parse_step;
-use crate::case::{Case, Entry, Layer, MAX_LOWERS};
+use crate::case::{Case, Entry, Layer, MAX_FILESYSTEMS, MAX_LOWERS};
 
 /// The words that start a section, in the order in which sections stand.
 const SECTIONS: &[&str] = &["case", "option", "lower", "upper", "steps", "expect"];
@@ -105,7 +105,8 @@ impl Reader {
                 if self.case.lowers.len() == MAX_LOWERS {
                     return Err(line.error(at, format!("more than {MAX_LOWERS} lower layers")));
                 }
-                self.case.lowers.push(Layer::default());
+                let on = parse_filesystem(line)?;
+                self.case.lowers.push(Layer { on, ..Layer::default() });
             }
             EXPECT => {
                 self.require_steps(line.error(at, String::new()))?;
@@ -155,6 +156,20 @@ impl Reader {
         self.require_steps(place)?;
         Ok(self.case)
     }
+}
+
+/// Reads what may follow the word `lower`: on which filesystem the layer lies, counted from 1.
+fn parse_filesystem(line: &mut Line<'_>) -> Result<u8, ParseError> {
+    if line.is_at_end() {
+        return Ok(0);
+    }
+    if line.peek_bare() != Some("on") || !line.has_mark_after_next('=') {
+        return Err(line.expected("`on=` with the number of a filesystem, or the end of the line"));
+    }
+    line.skip();
+    line.skip();
+    let on: u8 = number(line, "the number of a filesystem", 1, MAX_FILESYSTEMS as i128)?;
+    Ok(on - 1)
 }
 
 /// Reads a mount option: in quotes, or words with `=` and `:` and no blanks.

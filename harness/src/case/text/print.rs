@@ -27,11 +27,16 @@ impl fmt::Display for Case {
             f.write_char('\n')?;
         }
         for layer in &self.lowers {
-            write_layer("lower", &effective_entries(layer), f)?;
+            f.write_str("lower")?;
+            if layer.on != 0 {
+                write!(f, " on={}", layer.filesystem() + 1)?;
+            }
+            write_entries(&effective_entries(layer), f)?;
         }
         let upper = effective_entries(&self.upper);
         if !upper.is_empty() {
-            write_layer("upper", &upper, f)?;
+            f.write_str("upper")?;
+            write_entries(&upper, f)?;
         }
         f.write_str("steps\n")?;
         self.steps.iter().try_for_each(|step| writeln!(f, "  {step}"))?;
@@ -39,8 +44,9 @@ impl fmt::Display for Case {
     }
 }
 
-fn write_layer(header: &str, entries: &[Cow<'_, Entry>], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "{header}")?;
+/// Ends the line of a layer and writes its entries.
+fn write_entries(entries: &[Cow<'_, Entry>], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_char('\n')?;
     entries.iter().try_for_each(|entry| writeln!(f, "  {entry}"))
 }
 

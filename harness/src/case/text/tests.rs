@@ -158,7 +158,11 @@ fn sections_that_are_missing_or_misplaced() {
             1,
             "expected a section (case, option, lower, upper, steps, expect), found `lowr`: did you mean `lower`?",
         ),
-        (text("lower x"), 1, 7, "expected the end of the line, found `x`"),
+        (text("lower x"), 1, 7, "expected `on=` with the number of a filesystem, or the end of the line, found `x`"),
+        (text("lower on"), 1, 7, "expected `on=` with the number of a filesystem"),
+        (text("lower on=0"), 1, 10, "expected the number of a filesystem"),
+        (text("lower on=4"), 1, 10, "expected the number of a filesystem"),
+        (text("lower\nupper on=2"), 2, 7, "expected the end of the line"),
         (with_lower("uper"), 2, 1, "unknown entry `uper`: did you mean `upper`?"),
         (with_steps("expekt upper"), 3, 1, "unknown operation `expekt`: did you mean `expect`?"),
         (with_expect("").replace("upper", "lower"), 4, 8, "expected a tree (merged, upper, work), found `lower`"),
@@ -409,6 +413,7 @@ fn of_two_xattrs_the_last_is_left() {
 #[test]
 fn an_entry_left_out_still_has_parents() {
     let link = |path: &str, target: &str| Entry { path: path.into(), node: Node::new(NodeKind::Link(target.into())) };
-    let layer = Layer { entries: vec![link("a/b/c", "x"), link("a/b/d", "x"), link("a/e/f", "x"), link("g", "g")] };
+    let layer =
+        Layer { entries: vec![link("a/b/c", "x"), link("a/b/d", "x"), link("a/e/f", "x"), link("g", "g")], on: 0 };
     assert_eq!(print_layer(&layer), "dir a/e\ndir a/b\n");
 }

@@ -56,6 +56,8 @@ pub enum Deviation {
     RemovedDir,
     /// fallocate that is refused has cleared setuid and setgid.
     FallocateRefused,
+    /// What lies on another filesystem than the upper layer is not copied by copy_file_range.
+    CopyAcross,
     /// Writing to a fifo does not date what lies in a layer.
     FifoDates,
     /// Copying up parts the names of what became a lower file.
@@ -109,6 +111,7 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
     (Deviation::RemovedLower, "CUP-06", "a lower file that was removed while open keeps its link count"),
     (Deviation::RemovedDir, "RMV-07", "a removed directory was cleared of its whiteouts, which dates it"),
     (Deviation::FallocateRefused, "FIL-10", "fallocate that the upper filesystem refuses clears setuid and setgid"),
+    (Deviation::CopyAcross, "FIL-09", "copy_file_range between filesystems is refused (EXDEV)"),
     (Deviation::FifoDates, "FIL-14", "a fifo is the overlay's own: writing does not date what lies in a layer"),
     (Deviation::RotatedLinks, "CUP-14", "copying up parts the names of a file"),
     (Deviation::RotatedRoot, "LKP-05", "the root of a new upper layer has attributes of its own"),
@@ -257,6 +260,13 @@ pub(super) fn missing_acl(step: &Step, predicted: &Result<Predicted, Errno>) -> 
     let (Op::SetXattr { name, .. } | Op::RemoveXattr { name, .. }) = &step.op else { return None };
     let refused = *predicted == Err(Errno::ENODATA) && Role::of(name).is_some();
     refused.then_some((Deviation::MissingAcl, Verdict::Outcome))
+}
+
+/// Whether the step is refused because it copies between filesystems.
+pub(super) fn copies_across(step: &Step, predicted: &Result<Predicted, Errno>) -> Option<(Deviation, Verdict)> {
+    let refused = matches!(step.op, Op::CopyFileRange { .. }) && *predicted == Err(Errno::EXDEV);
+    // By then the target has lost setuid and setgid.
+    refused.then_some((Deviation::CopyAcross, Verdict::Stop))
 }
 
 /// Whether a walk of the step may end otherwise in either run.

@@ -53,7 +53,7 @@ pub(super) fn merged(case: &Case, rules: Rules) -> Option<(Layer, bool)> {
         entries.push(Entry { path: entry.path, node });
     }
     let links = |l: &Layer| l.entries.iter().any(|e| matches!(e.node.kind, NodeKind::Link(_)));
-    Some((Layer { entries }, case.lowers.iter().any(links)))
+    Some((Layer { entries, on: 0 }, case.lowers.iter().any(links)))
 }
 
 /// A layer as a look at it finds it, as far as merging needs it.

@@ -19,7 +19,7 @@ use crate::case::{Case, Entry};
 use crate::model::{Context, Model, View};
 use crate::step::Op;
 use crate::trace::Environment;
-use deviation::{Verdict, deviation, interruptible, missing_acl, too_long};
+use deviation::{Verdict, copies_across, deviation, interruptible, missing_acl, too_long};
 
 /// A case and its counterpart on a plain filesystem.
 #[derive(Clone, Debug)]
@@ -71,6 +71,7 @@ impl Mirror {
             let found = known
                 .or_else(|| too_long(&model, step, &predicted))
                 .or_else(|| missing_acl(step, &predicted))
+                .or_else(|| copies_across(step, &predicted))
                 .or_else(|| interruptible(&model));
             let (next, op) = match found {
                 None => (Plan::Whole, step.op.clone()),

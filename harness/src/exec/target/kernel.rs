@@ -4,7 +4,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_fd, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
 };
 
 use super::{Layers, MachineOf, MountFailure, Mounted, TakeDown, Target};
@@ -71,6 +72,7 @@ impl Kernel {
             base: case.fd.as_fd(),
             path: case.path.as_ref(),
             lowers: &["l0".to_owned()],
+            lower_fds: &[],
             upper: "upper",
             work: "work",
             options: &[],
@@ -80,8 +82,11 @@ impl Kernel {
 
     fn configure(&self, fs: &OwnedFd, layers: &Layers<'_>) -> rustix::io::Result<OwnedFd> {
         if self.one_by_one {
-            for lower in layers.lowers {
-                fsconfig_set_string(fs, "lowerdir+", lower.as_str())?;
+            for (at, lower) in layers.lowers.iter().enumerate() {
+                match layers.lower_fds.get(at).filter(|_| lower.is_empty()) {
+                    Some(fd) => fsconfig_set_fd(fs, "lowerdir+", fd)?,
+                    None => fsconfig_set_string(fs, "lowerdir+", lower.as_str())?,
+                }
             }
         } else {
             // Names of layers are ours and hold nothing that would need an escape.
@@ -120,6 +125,10 @@ impl Target for Kernel {
             }
             e => ExecError::unsupported(format!("fsopen(overlay) gives {}", errno(e)), "needs CAP_SYS_ADMIN"),
         })?;
+        if !self.one_by_one && layers.lowers.iter().any(String::is_empty) {
+            let remedy = "use Linux 6.13, which takes layers by descriptor";
+            return Err(ExecError::unsupported("a layer on another filesystem has no path", remedy).into());
+        }
         match self.configure(&fs, layers) {
             Ok(root) => Ok(Mounted { root }),
             Err(e) => Err(MountFailure::Refused(MountError { errno: errno(e), message: messages(&fs) })),

@@ -27,8 +27,10 @@ pub(super) struct Layers<'a> {
     pub(super) base: BorrowedFd<'a>,
     /// Its absolute path, where it has one.
     pub(super) path: Option<&'a PathBuf>,
-    /// Names in `base` of the lower layers, top-most first.
+    /// Names in `base` of the lower layers, top-most first; empty for one on another filesystem that no path leads to.
     pub(super) lowers: &'a [String],
+    /// The lower layers themselves, where one of them has no name.
+    pub(super) lower_fds: &'a [OwnedFd],
     /// Name of the upper layer.
     pub(super) upper: &'a str,
     /// Name of the work directory.

@@ -211,3 +211,20 @@ pub(super) fn copy_up_what_is_large<A: Aim>(world: &mut World<'_, A>, dice: &mut
     ops.push(Op::Lstat { path });
     ops
 }
+
+/// Lists what merges from several filesystems with `.` and `..`, or copies from what may lie on another one.
+pub(super) fn look_across_filesystems<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) -> Vec<Op> {
+    let slot = 4;
+    let stacked = world.stacked.as_deref().and_then(|dirs| dice.any(dirs)).cloned();
+    if let Some(dir) = stacked.filter(|_| dice.percent(65)) {
+        let flags = world.safe(libc::O_RDONLY | libc::O_DIRECTORY, dice);
+        return vec![Op::Open { slot, path: dir, flags, mode: 0 }, Op::Getdents64 { slot, size: 32768 }];
+    }
+    let Some(path) = file(world, dice) else { return Vec::new() };
+    let (reads, writes) = (world.safe(libc::O_RDONLY, dice), world.safe(libc::O_WRONLY | libc::O_CREAT, dice));
+    vec![
+        Op::Open { slot, path, flags: reads, mode: 0 },
+        Op::Open { slot: 5, path: world.absent(dice), flags: writes, mode: 0o644 },
+        Op::CopyFileRange { from: slot, from_at: None, to: 5, to_at: None, len: 100 },
+    ]
+}

@@ -21,7 +21,8 @@ use descriptors::{
     work_in_a_directory,
 };
 use lowers::{
-    copy_up_what_is_large, count_the_names, data_later, move_one_of_several_names, move_ones_own, move_with_lowers,
+    copy_up_what_is_large, count_the_names, data_later, look_across_filesystems, move_one_of_several_names,
+    move_ones_own, move_with_lowers,
 };
 use names::{
     directory_onto_directory, empty_and_again, file_again, file_to_directory, into_a_new_directory, onto_a_hole,
@@ -43,6 +44,10 @@ pub(super) fn play<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
     let redirects = world.has_option("redirect_dir=on");
     let metacopy = world.has_option("metacopy=on");
     let index = world.has_option("index=on");
+    if world.stacked.is_some() && dice.percent(35) {
+        let ops = look_across_filesystems(world, dice);
+        return ops.into_iter().for_each(|op| world.push(op, dice));
+    }
     if dice.percent(if redirects || metacopy { 40 } else { 8 }) {
         let ops = match dice.below(10) {
             0..=4 if redirects || metacopy && dice.percent(40) => move_with_lowers(world, dice),
@@ -109,6 +114,10 @@ pub(super) fn open<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice<'_>) {
     let (redirect_dir, metacopy) = (world.has_option("redirect_dir=on"), world.has_option("metacopy=on"));
     let index = world.has_option("index=on");
     let redirects = redirect_dir || metacopy;
+    if world.stacked.is_some() && dice.percent(60) {
+        let ops = look_across_filesystems(world, dice);
+        return ops.into_iter().for_each(|op| world.push(op, dice));
+    }
     let ops = match dice.below(9) {
         0..=2 if metacopy && index => move_one_of_several_names(world, dice),
         3 if redirect_dir => directory_onto_directory(world, dice),
