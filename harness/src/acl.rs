@@ -122,7 +122,7 @@ impl Acl {
             out.extend_from_slice(&granted.to_le_bytes());
             out.extend_from_slice(&id.to_le_bytes());
         }
-        Bytes(out)
+        Bytes::from(out)
     }
 
     /// The value of the xattr that XFS keeps and lists besides (`xfs_acl_to_disk`).
@@ -135,7 +135,7 @@ impl Acl {
             out.extend_from_slice(&granted.to_be_bytes());
             out.extend_from_slice(&[0, 0]);
         }
-        Bytes(out)
+        Bytes::from(out)
     }
 
     /// The list that a value is exactly the form of, if a case can write it.

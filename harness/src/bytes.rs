@@ -3,13 +3,19 @@
 //! A file name is any byte string without `/` and NUL, so nothing here is ever a `String`. The text
 //! form is the one of the case language: bare where that is unambiguous, else quoted with escapes.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
+
+/// How many bytes need no memory of their own: nearly all names are as short, and a case's judgement
+/// makes, copies and drops names all the time.
+const INLINE: usize = 16;
 
 /// A byte string: a name, a path, a symlink target, an xattr value or file data.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Bytes(pub Vec<u8>);
+pub struct Bytes(pub(crate) SmallVec<[u8; INLINE]>);
 
 impl Bytes {
     /// The bytes as a slice.
@@ -27,9 +33,14 @@ impl Bytes {
         self.0.len()
     }
 
+    /// The bytes as a vector.
+    pub fn into_vec(self) -> Vec<u8> {
+        self.0.into_vec()
+    }
+
     /// `self/name`, or `name` alone when `self` is empty.
     pub fn join(&self, name: &[u8]) -> Bytes {
-        let mut out = Vec::with_capacity(self.0.len() + 1 + name.len());
+        let mut out = SmallVec::with_capacity(self.0.len() + 1 + name.len());
         out.extend_from_slice(&self.0);
         if !out.is_empty() {
             out.push(b'/');
@@ -75,19 +86,38 @@ pub struct Quoted<'a>(&'a [u8]);
 
 impl From<&str> for Bytes {
     fn from(s: &str) -> Self {
-        Bytes(s.as_bytes().to_vec())
+        Bytes(SmallVec::from_slice(s.as_bytes()))
     }
 }
 
 impl From<&[u8]> for Bytes {
     fn from(s: &[u8]) -> Self {
-        Bytes(s.to_vec())
+        Bytes(SmallVec::from_slice(s))
     }
 }
 
 impl From<Vec<u8>> for Bytes {
     fn from(s: Vec<u8>) -> Self {
-        Bytes(s)
+        Bytes(SmallVec::from_vec(s))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Bytes {
+    fn from(s: &[u8; N]) -> Self {
+        Bytes(SmallVec::from_slice(s))
+    }
+}
+
+impl FromIterator<u8> for Bytes {
+    fn from_iter<I: IntoIterator<Item = u8>>(bytes: I) -> Self {
+        Bytes(bytes.into_iter().collect())
+    }
+}
+
+/// Equal, ordered and hashed as the slice is, so that maps are searched by slices.
+impl Borrow<[u8]> for Bytes {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -178,16 +208,16 @@ impl<'de> Deserialize<'de> for Bytes {
                 f.write_str("a byte string")
             }
             fn visit_bytes<E: serde::de::Error>(self, v: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(v.to_vec()))
+                Ok(Bytes::from(v))
             }
             fn visit_byte_buf<E: serde::de::Error>(self, v: Vec<u8>) -> Result<Bytes, E> {
-                Ok(Bytes(v))
+                Ok(Bytes::from(v))
             }
             fn visit_str<E: serde::de::Error>(self, v: &str) -> Result<Bytes, E> {
-                unescape(v.as_bytes()).map(Bytes).ok_or_else(|| E::custom("bad escape in a byte string"))
+                unescape(v.as_bytes()).map(Bytes::from).ok_or_else(|| E::custom("bad escape in a byte string"))
             }
         }
-        if d.is_human_readable() { d.deserialize_str(V) } else { d.deserialize_byte_buf(V) }
+        if d.is_human_readable() { d.deserialize_str(V) } else { d.deserialize_bytes(V) }
     }
 }
 

@@ -759,5 +759,5 @@ pub fn footprint_of(path: &[u8]) -> Bytes {
             name => out.push(name),
         }
     }
-    Bytes(out.join(&b'/'))
+    Bytes::from(out.join(&b'/'))
 }

@@ -322,7 +322,7 @@ impl Known {
             let name = match name.strip_prefix(b"@") {
                 Some(rest) if shown => match rest.strip_prefix(b"overlay.") {
                     Some(rest) => {
-                        unescaped = Bytes([b"@", rest].concat());
+                        unescaped = Bytes::from([b"@", rest].concat());
                         &unescaped
                     }
                     None => continue,

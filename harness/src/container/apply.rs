@@ -81,7 +81,7 @@ fn place(seen: &Seen, content: Content) -> Place {
     // The view hides private xattrs, and shows escaped ones without the escape.
     let shown = |(name, value): &(Bytes, Bytes)| match name.strip_prefix(b"@") {
         _ if is_of_the_host(name) => None,
-        Some(private) => private.strip_prefix(b"overlay.").map(|n| (Bytes([b"@", n].concat()), value.clone())),
+        Some(private) => private.strip_prefix(b"overlay.").map(|n| (Bytes::from([b"@", n].concat()), value.clone())),
         None => Some((name.clone(), value.clone())),
     };
     Place {

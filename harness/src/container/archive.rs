@@ -111,7 +111,7 @@ pub fn read_archive(from: impl Read) -> Result<Layer, ArchiveError> {
                 }
                 let mut data = Vec::new();
                 entry.read_to_end(&mut data).map_err(broken)?;
-                NodeKind::File(Bytes(data))
+                NodeKind::File(Bytes::from(data))
             }
             // Where a symlink points is looked up inside the container, whatever it says.
             EntryType::Symlink if !target.is_empty() => NodeKind::Symlink(target),
@@ -229,7 +229,7 @@ fn clean(path: &Bytes) -> Result<Bytes, &'static str> {
             name => names.push(name),
         }
     }
-    Ok(Bytes(names.join(&b'/')))
+    Ok(Bytes::from(names.join(&b'/')))
 }
 
 /// The first directory on the way to `path` that the archive made something else.

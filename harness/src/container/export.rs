@@ -82,7 +82,7 @@ pub fn export_layer(
                     }
                     Kind::Symlink => {
                         let target = data(&node.path, seen).map_err(fail)?;
-                        link_to(&mut header, &Bytes(target), &mut beside).map_err(fail)?;
+                        link_to(&mut header, &Bytes::from(target), &mut beside).map_err(fail)?;
                         EntryType::Symlink
                     }
                     Kind::Fifo => EntryType::Fifo,

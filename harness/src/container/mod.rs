@@ -33,7 +33,7 @@ pub fn minirootfs(busybox: Option<Vec<u8>>) -> Layer {
         text::parse(MINIROOTFS.as_bytes()).ok().and_then(|c| c.lowers.into_iter().next()).unwrap_or_default();
     if let Some(program) = busybox {
         if let Some(entry) = layer.entries.iter_mut().find(|e| e.path == Bytes::from("bin/busybox")) {
-            entry.node.kind = NodeKind::File(Bytes(program));
+            entry.node.kind = NodeKind::File(Bytes::from(program));
         }
     }
     layer

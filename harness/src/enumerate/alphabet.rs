@@ -118,7 +118,7 @@ pub(super) fn renamed(path: &Bytes, renaming: &Renaming) -> Bytes {
         });
         other.map_or(name.to_vec(), |n| n.as_bytes().to_vec())
     };
-    Bytes(path.0.split(|&c| c == b'/').map(part).collect::<Vec<_>>().join(&b'/'))
+    Bytes::from(path.0.split(|&c| c == b'/').map(part).collect::<Vec<_>>().join(&b'/'))
 }
 
 fn image(ops: &[Op], op: &Op, renaming: &Renaming) -> usize {

@@ -167,7 +167,7 @@ impl Looker {
             let value = value?;
             let name = c_name.to_bytes();
             let name = match name.strip_prefix(self.prefix) {
-                Some(private) => Bytes([b"@", private].concat()),
+                Some(private) => Bytes::from([b"@", private].concat()),
                 None => Bytes::from(name),
             };
             found.push((name, Bytes::from(&self.value[..value])));
@@ -213,7 +213,7 @@ impl Looker {
         let names = list.split(|&b| b == 0).filter(|n| !n.is_empty());
         let mut names: Vec<Bytes> = names
             .map(|name| match name.strip_prefix(self.prefix) {
-                Some(private) => Bytes([b"@", private].concat()),
+                Some(private) => Bytes::from([b"@", private].concat()),
                 None => Bytes::from(name),
             })
             .collect();

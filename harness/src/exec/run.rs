@@ -440,7 +440,7 @@ impl Runner {
                 let got = sys::readv(number(slots, *slot), &mut buffers)?;
                 let mut all = buffers.concat();
                 all.truncate(got);
-                Ok(Value::Bytes(Bytes(all)))
+                Ok(Value::Bytes(Bytes::from(all)))
             }
             Op::Writev { slot, parts } => {
                 let parts: Vec<&[u8]> = parts.iter().map(Bytes::as_slice).collect();

@@ -149,7 +149,7 @@ fn redirect(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
     let froms: Vec<Bytes> = tree.iter().filter(bare).map(|e| e.0.clone()).collect();
     let Some(from) = dice.any(&froms) else { return };
     let (same_dir, to_name) = (from.split_last().0 == to.split_last().0, Bytes::from(to.split_last().1));
-    let value = if same_dir && dice.percent(70) { to_name } else { Bytes([b"/", to.as_slice()].concat()) };
+    let value = if same_dir && dice.percent(70) { to_name } else { Bytes::from([b"/", to.as_slice()].concat()) };
     // Left uncovered, or led to twice, one directory would be two: whichever is looked up second is ESTALE (LKP-15).
     let bared = dice.percent(15);
     let second = froms.iter().find(|path| *path != from).filter(|_| dice.percent(25));
@@ -201,7 +201,7 @@ fn made_by_hand(trees: &mut [Tree], upper_empty: bool, dice: &mut Dice<'_>) {
     match &mut node.kind {
         NodeKind::File(data) => {
             // A metacopy has the size of its data.
-            *data = Bytes(vec![0; covered.unwrap_or(data.len())]);
+            *data = Bytes::from(vec![0; covered.unwrap_or(data.len())]);
             node.xattrs.push((Bytes::from("@metacopy"), Bytes::default()));
         }
         _ => {
@@ -241,7 +241,7 @@ fn lead_to_data(tree: &mut Tree, path: &Bytes, below: &mut [Tree], dice: &mut Di
     let beside = path.split_last().0 == to.split_last().0 && dice.percent(70);
     let value = if beside { Bytes::from(to.split_last().1) } else { absolute(&to) };
     if let Some(node) = tree.get_mut(path) {
-        node.kind = NodeKind::File(Bytes(vec![0; size]));
+        node.kind = NodeKind::File(Bytes::from(vec![0; size]));
         node.xattrs.push((Bytes::from("@metacopy"), Bytes::default()));
         node.xattrs.push((Bytes::from("@redirect"), value));
     }
@@ -383,11 +383,11 @@ fn add(tree: &mut Tree, path: Bytes, node: Node) {
         .iter()
         .enumerate()
         .filter(|(_, b)| **b == b'/')
-        .any(|(at, _)| tree.get(&Bytes::from(&bytes[..at])).is_some_and(|n| n.kind != NodeKind::Dir));
+        .any(|(at, _)| tree.get(&bytes[..at]).is_some_and(|n| n.kind != NodeKind::Dir));
     let mut inside = path.as_slice().to_vec();
     inside.push(b'/');
     let has_children = node.kind != NodeKind::Dir
-        && tree.range(Bytes(inside.clone())..).next().is_some_and(|(p, _)| p.as_slice().starts_with(&inside));
+        && tree.range(Bytes::from(inside.clone())..).next().is_some_and(|(p, _)| p.as_slice().starts_with(&inside));
     if !blocked && !has_children {
         tree.entry(path).or_insert(node);
     }
@@ -459,7 +459,7 @@ fn leaf(tree: &Tree, path: &Bytes, profile: &Profile, pool: &Pool, dice: &mut Di
 fn file(dice: &mut Dice<'_>) -> Node {
     let data = match dice.below(20) {
         0..=5 => Bytes::default(),
-        6 => Bytes(vec![b'F'; 5000]),
+        6 => Bytes::from(vec![b'F'; 5000]),
         n => Bytes::from(["data", "lower", "x", "two\nlines\n"][n % 4]),
     };
     let mut node = if dice.percent(4) { sparse(dice) } else { Node::new(NodeKind::File(data)) };
@@ -479,7 +479,7 @@ fn sparse(dice: &mut Dice<'_>) -> Node {
     // The last page is not always whole.
     let end = *dice.one(&[0, 1, 904]);
     data.resize(data.len() + end, *dice.one(&[0, b'E']));
-    Node { sparse: true, ..Node::new(NodeKind::File(Bytes(data))) }
+    Node { sparse: true, ..Node::new(NodeKind::File(Bytes::from(data))) }
 }
 
 fn device(dice: &mut Dice<'_>) -> Node {
@@ -511,7 +511,7 @@ pub(super) fn target(pool: &Pool, dice: &mut Dice<'_>) -> Bytes {
 pub(super) fn absolute(path: &Bytes) -> Bytes {
     let mut out = vec![b'/'];
     out.extend_from_slice(path.as_slice());
-    Bytes(out)
+    Bytes::from(out)
 }
 
 /// What security.capability holds: a set of capabilities as revision 2 writes it, effective.
@@ -583,7 +583,7 @@ fn attributes(node: &mut Node, profile: &Profile, dice: &mut Dice<'_>) {
         // Several, of different lengths: what held the value of one may be too small for the next.
         for name in &["user.a", "user.b", "user.c"][..*dice.one(&[1, 1, 2, 3])] {
             let value = vec![b'1'; *dice.one(&[1, 1, 0, 80, 1000])];
-            node.xattrs.push((Bytes::from(*name), Bytes(value)));
+            node.xattrs.push((Bytes::from(*name), Bytes::from(value)));
         }
     }
 }

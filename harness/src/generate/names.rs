@@ -45,17 +45,17 @@ fn odd(dice: &mut Dice<'_>) -> Bytes {
     match dice.below(14) {
         0 => Bytes::from("a b"),
         1 => Bytes::from("a\nb"),
-        2 => Bytes(vec![b'a', 0xff, 0xfe]),
+        2 => Bytes::from(vec![b'a', 0xff, 0xfe]),
         3 => Bytes::from(".a"),
         4 => Bytes::from("#a"),
         5 => Bytes::from(".wh.a"),
         6 => Bytes::from(".wh..wh..opq"),
-        7 => Bytes(vec![b'n'; NAME_MAX]),
+        7 => Bytes::from(vec![b'n'; NAME_MAX]),
         8 => Bytes::from("..."),
         9 => Bytes::from("aa"),
         10 => Bytes::from("ab"),
         11 => Bytes::from("a:b,c\\d"),
-        12 => Bytes(vec![0xc3, 0xa9]),
+        12 => Bytes::from(vec![0xc3, 0xa9]),
         _ => Bytes::from("work"),
     }
 }

@@ -497,10 +497,10 @@ pub(super) fn xattr_name(dice: &mut Dice<'_>) -> Bytes {
         21..=31 => Bytes::from(*dice.one(&["@a", "@origin", "@opaque", "@impure", "@overlay.a", "@whiteout"])),
         32 | 33 => Bytes::from(*dice.one(&["trusted.overlayx", "user.overlay", "trusted.overlay", "user.overlayfs.a"])),
         34 => Bytes::from(*dice.one(&["", "user.", "trusted.", "@", "nonsense", "system.x"])),
-        35 => Bytes([b"user.", &[b'n'; 251][..]].concat()),
-        36 => Bytes([b"user.", &[b'n'; 250][..]].concat()),
-        37 => Bytes([b"@", &[b'p'; 235][..]].concat()),
-        38 => Bytes(vec![b'z'; 300]),
+        35 => Bytes::from([b"user.", &[b'n'; 251][..]].concat()),
+        36 => Bytes::from([b"user.", &[b'n'; 250][..]].concat()),
+        37 => Bytes::from([b"@", &[b'p'; 235][..]].concat()),
+        38 => Bytes::from(vec![b'z'; 300]),
         _ => Bytes::from("user.a"),
     }
 }
@@ -544,9 +544,9 @@ fn slot<A: Aim>(world: &World<'_, A>, aimed: bool, fits: impl Fn(Kind) -> bool, 
 pub(super) fn data(dice: &mut Dice<'_>) -> Bytes {
     match dice.below(20) {
         0 => Bytes::default(),
-        1 => Bytes(vec![b'W'; 5000]),
-        2 => Bytes(vec![b'w'; dice.between(17, 300)]),
-        3 => Bytes(vec![0, 0xff, b'\n']),
+        1 => Bytes::from(vec![b'W'; 5000]),
+        2 => Bytes::from(vec![b'w'; dice.between(17, 300)]),
+        3 => Bytes::from(vec![0, 0xff, b'\n']),
         n => Bytes::from(["new", "w", "written", "more"][n % 4]),
     }
 }

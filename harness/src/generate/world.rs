@@ -215,7 +215,7 @@ impl<'p, A: Aim> World<'p, A> {
                 (Some(rest), _) if dice.percent(70) && !rest.is_empty() => Bytes::from(rest),
                 (None, Some(cwd)) if dice.percent(40) => {
                     let up = cwd.as_slice().split(|&b| b == b'/').count();
-                    Bytes([b"../".repeat(up).as_slice(), path.as_slice()].concat())
+                    Bytes::from([b"../".repeat(up).as_slice(), path.as_slice()].concat())
                 }
                 _ => absolute(path),
             };
@@ -418,8 +418,8 @@ impl<'p, A: Aim> World<'p, A> {
             _ => match dice.below(5) {
                 0 => Bytes::default(),
                 1 => Bytes::from("/"),
-                2 => Bytes(vec![b'n'; 256]),
-                3 => Bytes(vec![b'/'; 4100]),
+                2 => Bytes::from(vec![b'n'; 256]),
+                3 => Bytes::from(vec![b'/'; 4100]),
                 _ => self.directory(dice).join(&[b'n'; 256]),
             },
         }

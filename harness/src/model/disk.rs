@@ -145,7 +145,7 @@ impl Inode {
 
     /// The value of the private or ordinary xattr `name`.
     pub fn xattr(&self, name: &str) -> Option<&XattrValue> {
-        self.xattrs.get(&Bytes::from(name))
+        self.xattrs.get(name.as_bytes())
     }
 }
 
@@ -301,13 +301,13 @@ impl Disk {
         self.arrivals += 1;
         self.inodes[dir as usize].arrivals.insert(name.into(), self.arrivals);
         if let Body::Dir(names) = &mut self.inodes[dir as usize].body {
-            names.insert(Bytes(name.to_vec()), ino);
+            names.insert(Bytes::from(name), ino);
         }
     }
 
     fn erase(&mut self, dir: Ino, name: &[u8]) {
         if let Body::Dir(names) = &mut self.inodes[dir as usize].body {
-            let key = names.get_key_value(&Bytes(name.to_vec())).map(|(k, _)| k.clone());
+            let key = names.get_key_value(name).map(|(k, _)| k.clone());
             if let Some(key) = key {
                 names.remove(&key);
             }
@@ -553,7 +553,7 @@ impl Disk {
         for (name, value) in [(role.xattr(), acl.map(Acl::encode))].into_iter().chain(besides) {
             match value {
                 Some(value) => drop(xattrs.insert(name.into(), XattrValue::Known(value))),
-                None => drop(xattrs.remove(&Bytes::from(name))),
+                None => drop(xattrs.remove(name.as_bytes())),
             }
         }
     }
@@ -575,7 +575,7 @@ impl Disk {
     /// Removes an xattr.
     pub fn remove_xattr(&mut self, rules: &mut Rules, ino: Ino, name: &str) {
         self.date_xattr(rules, ino);
-        self.inodes[ino as usize].xattrs.remove(&Bytes::from(name));
+        self.inodes[ino as usize].xattrs.remove(name.as_bytes());
     }
 
     /// Sets the mode.
@@ -609,5 +609,5 @@ impl Disk {
 }
 
 fn lookup(names: &BTreeMap<Bytes, Ino>, name: &[u8]) -> Option<Ino> {
-    names.get(&Bytes(name.to_vec())).copied()
+    names.get(name).copied()
 }

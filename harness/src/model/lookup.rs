@@ -112,13 +112,12 @@ impl Model {
         if name.len() > NAME_MAX && self.rules.holds(Clause::VfsNameTooLong) {
             return Err(Errno::ENAMETOOLONG);
         }
-        let key = Bytes(name.to_vec());
-        if let Some(id) = self.cache.child(dir, &key) {
+        if let Some(id) = self.cache.child(dir, name) {
             return Ok(id);
         }
         let Some(parent) = self.cache.dentry(dir).node else { return Err(Errno::ENOENT) };
         let Found { node, opaque, alias, marked } = self.search(dir, parent, name)?;
-        let id = self.cache.add_dentry(dir, key, node, opaque);
+        let id = self.cache.add_dentry(dir, Bytes::from(name), node, opaque);
         let dentry = self.cache.dentry_mut(id);
         (dentry.alias, dentry.marked) = (alias, marked);
         Ok(id)
@@ -202,11 +201,11 @@ impl Model {
             upper = Some(index);
             upper_metacopy = self.is_metacopy(index);
             redirect = match self.disk[index].xattr("@redirect") {
-                Some(XattrValue::Known(to)) => Some(to.0.clone()),
+                Some(XattrValue::Known(to)) => Some(to.0.to_vec()),
                 _ => None,
             };
         }
-        let made = Made { upper, lowers, redirect: redirect.map(Bytes), upper_data: !upper_metacopy, index };
+        let made = Made { upper, lowers, redirect: redirect.map(Bytes::from), upper_data: !upper_metacopy, index };
         Ok(Found { node: Some(self.node_for(made)?), opaque: upper_opaque, alias, marked: d.marked })
     }
 

@@ -228,7 +228,7 @@ impl Model {
             Op::Open { slot, path, flags, mode } => unit(self.open(*slot, path, *flags, *mode)),
             Op::Close { slot } => unit(self.close(*slot)),
             Op::Read { slot, .. } if self.is_somewhere(*slot) => Ok(Predicted::Unspecified),
-            Op::Read { slot, len } => self.read_at(*slot, *len, None).map(|d| Predicted::Bytes(Bytes(d))),
+            Op::Read { slot, len } => self.read_at(*slot, *len, None).map(|d| Predicted::Bytes(Bytes::from(d))),
             Op::Write { slot, data } => self.write_at(*slot, data, None).map(Predicted::Count),
             Op::Truncate { path, len } => unit(self.truncate(path, *len)),
             Op::Fstat { slot } => {
@@ -247,7 +247,9 @@ impl Model {
                 let id = self.walk(path, true)?;
                 unit(self.chmod(id, *mode))
             }
-            Op::Pread { slot, len, offset } => self.pread(*slot, *len, *offset).map(|d| Predicted::Bytes(Bytes(d))),
+            Op::Pread { slot, len, offset } => {
+                self.pread(*slot, *len, *offset).map(|d| Predicted::Bytes(Bytes::from(d)))
+            }
             Op::Pwrite { slot, data, offset } => self.pwrite(*slot, data, *offset).map(Predicted::Count),
             Op::Lseek { slot, offset, whence } => Ok(match self.lseek(*slot, *offset, *whence)? {
                 Some(at) => Predicted::Count(at),
@@ -272,7 +274,7 @@ impl Model {
             Op::SetXattr { on, name, value, flags } => unit(self.set_xattr(on, name, value, *flags)),
             Op::GetXattr { on, name, size } => self.get_xattr(on, name, *size).map(|value| match size {
                 0 => Predicted::Count(value.len() as u64),
-                _ => Predicted::Bytes(Bytes(value)),
+                _ => Predicted::Bytes(Bytes::from(value)),
             }),
             Op::ListXattr { on, size } => self.list_xattr(on, *size).map(|(names, len)| match size {
                 0 => Predicted::Count(len),
@@ -281,7 +283,7 @@ impl Model {
             Op::RemoveXattr { on, name } => unit(self.remove_xattr(on, name)),
             Op::Access { path, mode } => unit(self.access(path, *mode)),
             Op::Readv { slot, .. } if self.is_somewhere(*slot) => Ok(Predicted::Unspecified),
-            Op::Readv { slot, lens } => self.readv(*slot, lens).map(|d| Predicted::Bytes(Bytes(d))),
+            Op::Readv { slot, lens } => self.readv(*slot, lens).map(|d| Predicted::Bytes(Bytes::from(d))),
             Op::Writev { slot, parts } => self.writev(*slot, parts).map(Predicted::Count),
             Op::Dup { slot, to } => unit(self.dup(*slot, *to)),
             Op::Faccessat { path, mode, flags } => unit(self.faccessat(path, *mode, *flags)),

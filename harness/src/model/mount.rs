@@ -31,7 +31,7 @@ impl Model {
             let device = |d: &Device| (d.major(), d.minor());
             let body = match &node.kind {
                 NodeKind::Dir => Body::dir(),
-                NodeKind::File(data) => Body::File(Rc::new(data.0.clone())),
+                NodeKind::File(data) => Body::File(Rc::new(data.0.to_vec())),
                 NodeKind::Symlink(target) => Body::Symlink(target.clone()),
                 NodeKind::Fifo => Body::Fifo,
                 NodeKind::Socket => Body::Socket,

@@ -270,12 +270,12 @@ impl Cache {
     }
 
     /// The dentry that a directory has for `name`, if it was looked up.
-    pub fn child(&self, dir: DentryId, name: &Bytes) -> Option<DentryId> {
+    pub fn child(&self, dir: DentryId, name: &[u8]) -> Option<DentryId> {
         self.dentries[dir].children.get(name).copied()
     }
 
     /// The dentry that a directory's node has for `name`, by whatever dentry it is reached.
-    pub fn child_of(&self, dir: NodeId, name: &Bytes) -> Option<DentryId> {
+    pub fn child_of(&self, dir: NodeId, name: &[u8]) -> Option<DentryId> {
         self.dentries.iter().find(|d| d.hashed && d.node == Some(dir)).and_then(|d| d.children.get(name).copied())
     }
 

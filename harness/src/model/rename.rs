@@ -340,6 +340,6 @@ impl Model {
             path.insert(0, b'/');
             at = self.cache.dentry(at).parent;
         }
-        Ok(Bytes(path))
+        Ok(Bytes::from(path))
     }
 }

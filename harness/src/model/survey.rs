@@ -178,11 +178,14 @@ impl Model {
     fn shown_xattrs(&self, ino: Ino) -> Vec<Bytes> {
         let overlay = self.context.view == View::Overlay;
         let shown = |name: &Bytes| match name.strip_prefix(b"@") {
-            Some(private) if overlay => private.strip_prefix(b"overlay.").map(|rest| Bytes([b"@", rest].concat())),
+            Some(private) if overlay => {
+                private.strip_prefix(b"overlay.").map(|rest| Bytes::from([b"@", rest].concat()))
+            }
             _ => Some(name.clone()),
         };
         // What is an access control list besides is not drawn: setting and removing it would be that of the list.
-        let besides = |name: &&Bytes| [Role::Access, Role::Default].iter().all(|r| r.xfs_xattr().as_bytes() != name.0);
+        let besides =
+            |name: &&Bytes| [Role::Access, Role::Default].iter().all(|r| r.xfs_xattr().as_bytes() != name.as_slice());
         self.disk[ino].xattrs.keys().filter(besides).filter_map(shown).collect()
     }
 

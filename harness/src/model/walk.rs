@@ -179,7 +179,7 @@ impl Model {
                         if follow && self.rules.holds(Clause::VfsFollowLast) {
                             self.count_link(walk, id, place)?;
                             dir = parent;
-                            path = target.0;
+                            path = target.into_vec();
                             continue;
                         }
                     }
@@ -217,7 +217,7 @@ impl Model {
         match self.cwd_path() {
             None => Err(self.refuse(Clause::CwdRemoved, Errno::ENOENT)),
             Some(path) if path.len() + 2 > PATH_MAX => Err(Errno::ENAMETOOLONG),
-            Some(path) if self.rules.holds(Clause::CwdPath) => Ok(Bytes([b"/", path.as_slice()].concat())),
+            Some(path) if self.rules.holds(Clause::CwdPath) => Ok(Bytes::from([b"/", path.as_slice()].concat())),
             Some(_) => Ok(Bytes::from("/")),
         }
     }
@@ -235,7 +235,7 @@ impl Model {
             at = dentry.parent;
         }
         names.reverse();
-        Some(Bytes(names.join(&b'/')))
+        Some(Bytes::from(names.join(&b'/')))
     }
 
     /// Continues a walk at the target of a symlink in `dir` (for `open`, which creates at its end).

@@ -53,7 +53,7 @@ impl Model {
     /// The name in full.
     fn full_name(&self, name: &[u8]) -> Bytes {
         match name.strip_prefix(b"@") {
-            Some(rest) => Bytes([self.prefix(), rest].concat()),
+            Some(rest) => Bytes::from([self.prefix(), rest].concat()),
             None => name.into(),
         }
     }
@@ -282,7 +282,7 @@ impl Model {
         let Some(real) = self.cache.at(id).map(|n| n.real()) else { return Err(Errno::ENOENT) };
         match self.disk[real].xattr(&stored) {
             Some(XattrValue::Known(value)) => {
-                let value = value.0.clone();
+                let value = value.0.to_vec();
                 if size != 0 && value.len() > size as usize {
                     return Err(self.refuse(Clause::XatSmall, Errno::ERANGE));
                 }
@@ -317,7 +317,7 @@ impl Model {
                 Some(rest) => match rest.strip_prefix(b"overlay.") {
                     Some(rest) if self.context.kernel >= (6, 7) => {
                         if self.rules.holds(Clause::XatUnescape) {
-                            names.push(Bytes([b"@", rest].concat()));
+                            names.push(Bytes::from([b"@", rest].concat()));
                         }
                     }
                     _ if !self.rules.holds(Clause::XatHidden) => names.push(name),

@@ -196,7 +196,7 @@ fn xattrs(path: &Bytes, top: &Seen, seen: &Seen) -> Option<Difference> {
     let mut shown: Vec<(Bytes, &Bytes)> = expected
         .iter()
         .filter_map(|(name, value)| match name.as_slice().strip_prefix(b"@") {
-            Some(private) => private.strip_prefix(b"overlay.").map(|n| (Bytes([b"@", n].concat()), value)),
+            Some(private) => private.strip_prefix(b"overlay.").map(|n| (Bytes::from([b"@", n].concat()), value)),
             None => Some((name.clone(), value)),
         })
         .filter(|(name, _)| !ignored(name))

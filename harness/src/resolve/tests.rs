@@ -105,13 +105,13 @@ const UPPER: &str = "upper\n  dir d 0700\n  whiteout d/gone\n  dir old opaque\n 
 type Corruption = (&'static str, fn(&mut TreeSeen), &'static str, &'static str);
 
 fn at<'t>(tree: &'t mut TreeSeen, path: &str) -> &'t mut Seen {
-    let node = tree.iter_mut().find(|n| n.path.0 == path.as_bytes()).expect("is in the table's layers");
+    let node = tree.iter_mut().find(|n| n.path.as_slice() == path.as_bytes()).expect("is in the table's layers");
     node.seen.as_mut().expect("was seen")
 }
 
 fn drop_at(tree: &mut TreeSeen, path: &str) {
     let below = format!("{path}/");
-    tree.retain(|n| n.path.0 != path.as_bytes() && !n.path.0.starts_with(below.as_bytes()));
+    tree.retain(|n| n.path.as_slice() != path.as_bytes() && !n.path.0.starts_with(below.as_bytes()));
 }
 
 /// Puts what another layer has somewhere.
@@ -124,7 +124,7 @@ fn put(tree: &mut TreeSeen, layer: &str) {
 
 fn mark(tree: &mut TreeSeen, path: &str, name: &str, value: &str) {
     let xattrs = at(tree, path).xattrs.as_mut().expect("were read");
-    xattrs.retain(|(n, _)| n.0 != name.as_bytes());
+    xattrs.retain(|(n, _)| n.as_slice() != name.as_bytes());
     xattrs.push((Bytes::from(name), Bytes::from(value)));
     xattrs.sort();
 }
@@ -172,7 +172,7 @@ fn corrupted_uppers_are_noticed() {
         let mut trees = trees.clone();
         corrupt(&mut trees[0]);
         let found = differences(&resolve(&layers(&trees), FOLLOW), &view);
-        let place = found.iter().find(|d| d.path.0 == path.as_bytes());
+        let place = found.iter().find(|d| d.path.as_slice() == path.as_bytes());
         match *field {
             // The place itself is sound, others are not.
             "none" => assert!(place.is_none() && !found.is_empty(), "{what}: {found:?}"),

@@ -172,7 +172,7 @@ fn shorter(data: &Bytes) -> Vec<Bytes> {
     }
     if data.len() > 3 {
         out.push(Bytes::from(&data.as_slice()[..data.len() / 2]));
-        out.push(Bytes(vec![b'x'; data.len()]));
+        out.push(Bytes::from(vec![b'x'; data.len()]));
     }
     out
 }
@@ -246,7 +246,7 @@ fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
         }),
         Op::Readv { lens, .. } => out.push(Op::Read { slot: op.slot().unwrap_or(0), len: lens.iter().sum() }),
         Op::Writev { slot, parts } => {
-            out.push(Op::Write { slot: *slot, data: Bytes(parts.iter().flat_map(|p| p.0.clone()).collect()) });
+            out.push(Op::Write { slot: *slot, data: parts.iter().flat_map(|p| p.0.iter().copied()).collect() });
         }
         Op::CopyFileRange { .. } | Op::Sendfile { .. } => {
             for short in [1, 100] {

@@ -17,10 +17,10 @@ pub(super) fn rename(case: &Case, at: usize) -> Option<Case> {
         // Names in order, so that those which are letters already stay ahead of the others.
         let (letters, others): (Vec<_>, Vec<_>) = names.into_iter().partition(is_letter);
         for (name, letter) in letters.into_iter().chain(others).zip(b'a'..=b'z') {
-            map.insert(name, Bytes(vec![letter]));
+            map.insert(name, Bytes::from(vec![letter]));
         }
     } else {
-        let free = (b'a'..=b'z').map(|letter| Bytes(vec![letter])).find(|letter| !names.contains(letter))?;
+        let free = (b'a'..=b'z').map(|letter| Bytes::from(vec![letter])).find(|letter| !names.contains(letter))?;
         // From the last name: with the letters first, those gain least.
         map.insert(names.iter().rev().nth(at - 1)?.clone(), free);
     }
@@ -28,9 +28,9 @@ pub(super) fn rename(case: &Case, at: usize) -> Option<Case> {
         let parts: Vec<&[u8]> = path
             .as_slice()
             .split(|&b| b == b'/')
-            .map(|part| map.get(&Bytes::from(part)).map_or(part, |new| new.as_slice()))
+            .map(|part| map.get(part).map_or(part, |new| new.as_slice()))
             .collect();
-        *path = Bytes(parts.join(&b'/'));
+        *path = Bytes::from(parts.join(&b'/'));
     };
     let mut out = case.clone();
     each_path(&mut out, replace);
@@ -57,7 +57,7 @@ pub(super) fn lift(case: &Case, at: usize) -> Option<Case> {
         let absolute = path.as_slice().strip_prefix(b"/");
         let relative = absolute.unwrap_or(path.as_slice());
         if let Some(rest) = relative.strip_prefix(prefix.as_slice()).filter(|rest| !rest.is_empty()) {
-            *path = Bytes([if absolute.is_some() { &b"/"[..] } else { b"" }, rest].concat());
+            *path = Bytes::from([if absolute.is_some() { &b"/"[..] } else { b"" }, rest].concat());
         }
     });
     // Two entries at one place would no longer be the two that they were.

@@ -175,7 +175,7 @@ impl Teller {
             // Through the overlay, private names are hidden and escaped ones come back (XAT-02).
             let name = match name.strip_prefix(b"@") {
                 Some(rest) if hidden => match rest.strip_prefix(b"overlay.") {
-                    Some(rest) => Bytes([b"@", rest].concat()),
+                    Some(rest) => Bytes::from([b"@", rest].concat()),
                     None => continue,
                 },
                 _ => name.clone(),
@@ -302,5 +302,5 @@ pub(super) fn without_numbers(path: &Bytes) -> Bytes {
             _ => name,
         }
     });
-    Bytes(names.collect::<Vec<_>>().join(&b'/'))
+    Bytes::from(names.collect::<Vec<_>>().join(&b'/'))
 }

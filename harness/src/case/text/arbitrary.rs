@@ -83,15 +83,15 @@ pub(super) fn name() -> impl Strategy<Value = Bytes> {
     prop_oneof![
         6 => words.prop_map(Bytes::from),
         2 => vec(any::<u8>().prop_map(|b| if matches!(b, 0 | b'/') { 0xff } else { b }), 1..20)
-            .prop_filter("reserved", |n| n != b"." && n != b"..").prop_map(Bytes),
+            .prop_filter("reserved", |n| n != b"." && n != b"..").prop_map(Bytes::from),
         1 => (select(vec![b'a', b'"', b'\\', b' ', b'@', 0x80]), select(vec![16, 17, 254, 255]))
-            .prop_map(|(b, n)| Bytes(vec![b; n])),
+            .prop_map(|(b, n)| Bytes::from(vec![b; n])),
     ]
 }
 
 /// Clean relative paths.
 fn clean_path() -> impl Strategy<Value = Bytes> {
-    vec(name(), 1..4).prop_map(|names| Bytes(names.iter().map(Bytes::as_slice).collect::<Vec<_>>().join(&b'/')))
+    vec(name(), 1..4).prop_map(|names| Bytes::from(names.iter().map(Bytes::as_slice).collect::<Vec<_>>().join(&b'/')))
 }
 
 /// Paths as a system call may get them.
@@ -100,17 +100,17 @@ fn raw_path() -> impl Strategy<Value = Bytes> {
     prop_oneof![
         4 => clean_path(),
         2 => words.prop_map(Bytes::from),
-        1 => (select(vec![b'a', b'/', 0xfe]), select(vec![1usize, 256, 4095, 5000])).prop_map(|(b, n)| Bytes(vec![b; n])),
-        1 => vec(1u8.., 0..60).prop_map(Bytes),
+        1 => (select(vec![b'a', b'/', 0xfe]), select(vec![1usize, 256, 4095, 5000])).prop_map(|(b, n)| Bytes::from(vec![b; n])),
+        1 => vec(1u8.., 0..60).prop_map(Bytes::from),
     ]
 }
 
 fn data() -> impl Strategy<Value = Bytes> {
     prop_oneof![
-        vec(any::<u8>(), 0..40).prop_map(Bytes),
-        (any::<u8>(), 0usize..6000).prop_map(|(b, n)| Bytes(vec![b; n])),
+        vec(any::<u8>(), 0..40).prop_map(Bytes::from),
+        (any::<u8>(), 0usize..6000).prop_map(|(b, n)| Bytes::from(vec![b; n])),
         vec((select(vec![b'a', 0, 0xfe]), 0usize..40), 0..6)
-            .prop_map(|runs| Bytes(runs.into_iter().flat_map(|(b, n)| vec![b; n]).collect())),
+            .prop_map(|runs| runs.into_iter().flat_map(|(b, n)| vec![b; n]).collect()),
         name(),
     ]
 }
@@ -146,9 +146,7 @@ fn xattr_value() -> impl Strategy<Value = Bytes> {
     let acl = vec((tag, 0u16..8), 1..7).prop_map(|entries| Acl(entries).encode());
     let acl = (acl, 0usize..40).prop_map(|(acl, odd)| match acl.0.get(odd) {
         // Almost a list.
-        Some(_) if odd % 4 == 0 => {
-            Bytes(acl.0.iter().enumerate().map(|(i, b)| if i == odd { b ^ 8 } else { *b }).collect())
-        }
+        Some(_) if odd % 4 == 0 => acl.0.iter().enumerate().map(|(i, b)| if i == odd { b ^ 8 } else { *b }).collect(),
         _ => acl,
     });
     prop_oneof![Just(Bytes::from("y")), data(), acl]

@@ -259,13 +259,13 @@ impl<'a> Line<'a> {
             None => return Err(self.expected(what)),
         };
         self.skip();
-        Ok(Bytes(bytes))
+        Ok(Bytes::from(bytes))
     }
 
     /// Takes the next word, which is text.
     pub fn text_word(&mut self, what: &str) -> Result<String, ParseError> {
         let at = self.at();
-        String::from_utf8(self.word(what)?.0).map_err(|_| self.error(at, format!("{what} is UTF-8 text")))
+        String::from_utf8(self.word(what)?.into_vec()).map_err(|_| self.error(at, format!("{what} is UTF-8 text")))
     }
 
     /// Takes the next token and all that follow with no blank between them, as they are written.

@@ -180,7 +180,7 @@ fn parse_option(line: &mut Line<'_>) -> Result<String, ParseError> {
         Some(Kind::Quoted(_)) => {
             let at = line.at();
             let bytes = word_without_nul(line, what)?;
-            String::from_utf8(bytes.0).map_err(|_| line.error(at, "a mount option is UTF-8 text"))?
+            String::from_utf8(bytes.into_vec()).map_err(|_| line.error(at, "a mount option is UTF-8 text"))?
         }
         _ => {
             let mut to = from;

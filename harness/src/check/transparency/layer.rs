@@ -113,7 +113,7 @@ fn node(top: &Seen, data: Option<&Content>) -> Option<Node> {
     };
     let xattrs = top.xattrs.iter().flatten().filter_map(|(name, value)| {
         let name = match name.as_slice().strip_prefix(b"@") {
-            Some(private) => Bytes([b"@", private.strip_prefix(b"overlay.")?].concat()),
+            Some(private) => Bytes::from([b"@", private.strip_prefix(b"overlay.")?].concat()),
             None => name.clone(),
         };
         Some((name, value.clone()))

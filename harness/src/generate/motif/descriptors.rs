@@ -333,7 +333,7 @@ pub(super) fn work_in_a_directory<A: Aim>(world: &mut World<'_, A>, dice: &mut D
     });
     ops.push(Op::Getcwd);
     // What follows starts with a name that is not rewritten: it is about the place itself.
-    let here = |name: &[u8]| Bytes([b"./", name].concat());
+    let here = |name: &[u8]| Bytes::from([b"./", name].concat());
     ops.push(match dice.below(6) {
         0 => Op::Mkdir { path: here(inside.as_slice()), mode: 0o755 },
         1 => Op::Stat { path: Bytes::from("/..").join(b"") },
@@ -464,7 +464,7 @@ pub(super) fn give_and_take_storage<A: Aim>(world: &mut World<'_, A>, dice: &mut
     let flags = world.safe(libc::O_RDWR, dice);
     ops.push(Op::Open { slot: 4, path: path.clone(), flags, mode: 0 });
     if dice.percent(50) {
-        ops.push(Op::Pwrite { slot: 4, data: Bytes(vec![b'd'; 9000]), offset: 0 });
+        ops.push(Op::Pwrite { slot: 4, data: Bytes::from(vec![b'd'; 9000]), offset: 0 });
     }
     for _ in 0..dice.between(1, 3) {
         ops.push(fallocate(4, dice));

@@ -34,7 +34,7 @@ pub(super) fn move_with_lowers<A: Aim>(world: &mut World<'_, A>, dice: &mut Dice
         1 => ops.push(Op::Rotate),
         _ => {}
     }
-    let inner = inner.and_then(|path| path.strip_prefix(dir.as_slice()).map(|rest| Bytes([&to, rest].concat())));
+    let inner = inner.and_then(|path| path.strip_prefix(dir.as_slice()).map(|rest| Bytes::from([&to, rest].concat())));
     match inner {
         Some(inner) if dice.percent(60) => ops.push(mv(&inner, &second, 0)),
         _ => ops.push(mv(&to, &second, 0)),

@@ -159,7 +159,7 @@ pub(super) fn directory_onto_directory<A: Aim>(world: &mut World<'_, A>, dice: &
         ops.push(mv(&new, &moved, 0));
         for (path, _) in &mut inside {
             if let Some(rest) = path.strip_prefix(new.as_slice()) {
-                *path = Bytes([&moved, rest].concat());
+                *path = Bytes::from([&moved, rest].concat());
             }
         }
         new = moved;
