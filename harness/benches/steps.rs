@@ -2,10 +2,10 @@
 //!
 //! One fixed mix of cases on the kernel's overlay (30 steps, at least 60 % mutating, about 30
 //! entries), one worker: bare, with footprints, with everything; on each filesystem that can be made
-//! here. Figures are medians of
-//! rounds that take turns within one run, so ratios between them can be trusted where the absolute
-//! figures depend on the machine.
+//! here; then what a second worker brings. Figures are medians of rounds that take turns within one
+//! run, so ratios between them can be trusted where the absolute figures depend on the machine.
 
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use ovlcheck::case::Case;
@@ -15,6 +15,7 @@ use ovlcheck::generate::{Profile, draw, seed_for};
 use ovlcheck::model::{Context, Model};
 use ovlcheck::step::Op;
 use ovlcheck::trace::{Filesystem, Privilege, Trace};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 const CASES: u64 = 400;
 const ROUNDS: usize = 7;
@@ -77,10 +78,55 @@ fn main() -> Result<(), ExecError> {
         let (steps, cases) = (steps as f64 / all, mix.cases.len() as f64 / all);
         println!("{name}: {steps:.0} checked steps/s, {cases:.0} cases/s; {:.2} times the bare run", all / bare);
     }
-    Ok(())
+    mix.scaling()
 }
 
 impl Mix {
+    /// What a second worker brings, each with its judge on a core of its own. A worker that has two
+    /// cores is judged on the second while it runs on the first, so it already uses more than one.
+    fn scaling(&self) -> Result<(), ExecError> {
+        if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+            println!("no figures for a second worker: there is one processor");
+            return Ok(());
+        }
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            one.push(self.on_cores(&[0])?);
+            two.push(self.on_cores(&[0, 1])?);
+        }
+        let steps: usize = self.cases.iter().map(|c| c.steps.len()).sum();
+        let rate = |times: &mut [Duration], workers: usize| {
+            times.sort_unstable();
+            (workers * steps) as f64 / times[times.len() / 2].as_secs_f64()
+        };
+        let (one, two) = (rate(&mut one, 1), rate(&mut two, 2));
+        println!(
+            "one worker and its judge on one core: {one:.0} checked steps/s; two on two cores: {two:.0}, {:.2} times",
+            two / one
+        );
+        Ok(())
+    }
+
+    /// How long the mix takes on each of these cores at once.
+    fn on_cores(&self, cores: &[usize]) -> Result<Duration, ExecError> {
+        let ready = Barrier::new(cores.len());
+        std::thread::scope(|scope| {
+            let work = |core: usize| {
+                let mut set = CpuSet::new();
+                set.set(core);
+                // The worker is this thread's child and has its processors.
+                let started = sched_setaffinity(None, &set)
+                    .map_err(|e| ExecError::Setup(format!("processor {core} cannot be had: {e}")))
+                    .and_then(|()| Executor::start(WorkerConfig::new(self.privilege, TargetSpec::Kernel)));
+                ready.wait();
+                pipelined(&mut started?, &self.cases)
+            };
+            let threads: Vec<_> = cores.iter().map(|core| scope.spawn(move || work(*core))).collect();
+            let times = threads.into_iter().map(|t| t.join().expect("a worker's thread does not panic"));
+            times.collect::<Result<Vec<_>, _>>().map(|times| times.into_iter().max().unwrap_or_default())
+        })
+    }
+
     /// The median of each row, with the layers on this filesystem.
     fn measure(&self, filesystem: Filesystem) -> Result<[Duration; 8], ExecError> {
         let mut executors = Vec::new();

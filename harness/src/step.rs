@@ -7,6 +7,7 @@
 mod arguments;
 mod device;
 mod flags;
+pub mod ground;
 
 use serde::{Deserialize, Serialize};
 
@@ -556,6 +557,12 @@ pub enum Op {
     Rotate,
     /// `drop-caches`: drops this superblock's unused dentries and inodes.
     DropCaches,
+    /// `try-mount [OPTION ...]`: mounts the kernel's overlay with just these options in a directory of its own
+    /// ([`ground`]), looks at what came of it, and takes it down again. What the case has mounted stays as it is.
+    TryMount {
+        /// `name=value` or `name`, in the order in which they are given.
+        options: Vec<Bytes>,
+    },
     /// `observe`: looks at the whole merged, upper and work trees.
     Observe,
 }
@@ -622,6 +629,7 @@ impl Op {
             Op::Remount => "remount",
             Op::Rotate => "rotate",
             Op::DropCaches => "drop-caches",
+            Op::TryMount { .. } => "try-mount",
             Op::Observe => "observe",
         }
     }
@@ -698,12 +706,13 @@ impl Op {
         "remount",
         "rotate",
         "drop-caches",
+        "try-mount",
         "observe",
     ];
 
     /// Whether the step is one of ours rather than a system call under test.
     pub fn is_environment(&self) -> bool {
-        matches!(self, Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe)
+        matches!(self, Op::Remount | Op::Rotate | Op::DropCaches | Op::TryMount { .. } | Op::Observe)
     }
 
     /// Whether the step is meant to change the tree (its success is what coverage counts).

@@ -335,7 +335,11 @@ pub const CONTENT_LIMIT: usize = 2048;
 
 /// The content of a regular file as it stands in a trace.
 pub fn content_of(data: &[u8]) -> Content {
-    if data.len() <= CONTENT_LIMIT { Content::Bytes(Bytes::from(data)) } else { Content::Digest(label(data)) }
+    if data.len() <= CONTENT_LIMIT {
+        Content::Bytes(Bytes::from(data))
+    } else {
+        Content::Digest(fnv1a(FNV_START, data))
+    }
 }
 
 /// Start value for [`fnv1a`].
@@ -343,21 +347,7 @@ pub const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// FNV-1a, 64 bits: a label for bytes, nothing more.
 pub fn fnv1a(start: u64, data: &[u8]) -> u64 {
-    data.iter().fold(start, |h, &b| (h ^ u64::from(b)).wrapping_mul(FNV_PRIME))
-}
-
-const FNV_PRIME: u64 = 0x0100_0000_01b3;
-
-/// A label for the content of a file: FNV's step, but on eight bytes at a time, for both sides label
-/// every large file of a tree at every look. The upper half is folded back in, which a product never
-/// does by itself, so that no byte of a word is lost on those after it.
-fn label(data: &[u8]) -> u64 {
-    let (words, rest) = data.as_chunks::<8>();
-    let whole = words.iter().fold(FNV_START ^ data.len() as u64, |h, word| {
-        let h = (h ^ u64::from_le_bytes(*word)).wrapping_mul(FNV_PRIME);
-        h ^ h >> 32
-    });
-    fnv1a(whole, rest)
+    data.iter().fold(start, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A look at whole trees, complete after the last step and after a `remount` or `rotate`, without

@@ -42,6 +42,7 @@ mod run;
 mod scratch;
 mod sys;
 mod target;
+mod trial;
 pub mod vm;
 mod watchdog;
 mod worker;

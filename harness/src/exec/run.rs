@@ -15,11 +15,12 @@ use super::reaper::Reaper;
 use super::scratch::{CaseDir, Scratch, new_dir};
 use super::sys::{self, Shared};
 use super::target::{Layers, MountFailure, Mounted, TakeDown, Target, check_options};
+use super::trial;
 use super::watchdog::Unfinished;
 use crate::bytes::Bytes;
 use crate::case::{Case, Layer};
 use crate::errno::Errno;
-use crate::step::{Actor, InodeFlags, NewTime, On, Op, SLOTS, Slot, Special};
+use crate::step::{Actor, InodeFlags, NewTime, On, Op, SLOTS, Slot, Special, ground};
 use crate::trace::{
     End, Environment, LowerDigest, MountError, Observation, Outcome, Span, StepTrace, Time, Trace, TreeSeen, Value,
 };
@@ -53,6 +54,8 @@ struct Stack {
     work: String,
     work_fd: OwnedFd,
     rotations: u32,
+    /// How many mounts were tried.
+    grounds: u32,
     digest: LowerDigest,
     /// The former upper layer, as it was read when it became a lower one.
     rotated: Option<TreeSeen>,
@@ -213,6 +216,7 @@ impl Runner {
                 Ok(Value::Unit)
             }
             Op::DropCaches => self.drop_caches(held),
+            Op::TryMount { options } => self.try_mount(options, stack, held)?,
             Op::Observe => Ok(Value::Unit),
             Op::Umask { mode } => {
                 // Ours is 0 between the steps, so that layers come out as they are written.
@@ -474,7 +478,9 @@ impl Runner {
             Op::Fallocate { slot, offset, len, mode } => {
                 sys::fallocate(number(slots, *slot), mode.0, *offset, *len).map(unit)
             }
-            Op::Umask { .. } | Op::Remount | Op::Rotate | Op::DropCaches | Op::Observe => Ok(Value::Unit),
+            Op::Umask { .. } | Op::Remount | Op::Rotate | Op::DropCaches | Op::TryMount { .. } | Op::Observe => {
+                Ok(Value::Unit)
+            }
         }
     }
 
@@ -522,8 +528,9 @@ impl Runner {
         let digest = layers::digest_of_all(&trees, layers::digest_detail(&self.environment.kernel));
         let digest = LowerDigest { before: digest, after: digest };
         let (upper, work) = ("upper".to_owned(), "work".to_owned());
-        let (rotations, rotated) = (0, None);
-        let stack = Stack { dir, lowers, lower_fds, upper, upper_fd, work, work_fd, rotations, digest, rotated };
+        let (rotations, grounds, rotated) = (0, 0, None);
+        let stack =
+            Stack { dir, lowers, lower_fds, upper, upper_fd, work, work_fd, rotations, grounds, digest, rotated };
         Ok((stack, trees))
     }
 
@@ -591,6 +598,28 @@ impl Runner {
             }
         }
         self.mount(stack, case, held)
+    }
+
+    /// Tries another mount on a ground of its own, and goes back to the merged root.
+    fn try_mount(
+        &mut self,
+        options: &[Bytes],
+        stack: &mut Stack,
+        held: &Held,
+    ) -> Result<Result<Value, Errno>, ExecError> {
+        // Whoever wrote the case: a mount must not find anything but its ground.
+        if !options.iter().all(|option| ground::is_confined(option.as_slice())) {
+            return Err(ExecError::Internal("an option of a tried mount leads out of its ground".into()));
+        }
+        stack.grounds += 1;
+        let place = trial::make_ground(stack.dir.fd.as_fd(), &format!("ground{}", stack.grounds))?;
+        sys::fchdir(place.as_fd()).doing("entering the ground of a tried mount")?;
+        let tried = self.target.try_mount(options);
+        let seen = tried.and_then(|mounted| trial::look(&mut self.looker, mounted, place.as_fd()).map(Value::Names));
+        if let Some(mounted) = &held.mounted {
+            sys::fchdir(mounted.root.as_fd()).doing("going back to the merged root")?;
+        }
+        Ok(seen)
     }
 
     /// Looks at merged, upper and work, at everything or at what suffices between two steps. The error is that of a root that cannot be entered.

@@ -15,6 +15,7 @@ mod steps;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod world;
 
 pub use aim::Aim;

@@ -6,6 +6,7 @@ use super::layers::{capability, target};
 use super::motif;
 use super::names::Pool;
 use super::profile::Profile;
+use super::trial;
 use super::world::World;
 use crate::bytes::Bytes;
 use crate::case::Case;
@@ -17,6 +18,9 @@ use crate::trace::{Kind, Privilege, Time};
 
 /// Percentage of calls that are meant to succeed; some of them fail all the same (EXDEV, ENOTEMPTY).
 const AIMED: usize = 70;
+
+/// Percentage of cases in which other mounts are tried.
+const TRIED: usize = 8;
 
 /// What is drawn next.
 #[derive(Clone, Copy)]
@@ -136,6 +140,11 @@ pub(super) fn draw<A: Aim>(profile: &Profile, pool: &Pool, case: &mut Case, dice
     let mut world = World::<A>::new(profile, pool, case, limit, dice);
     if dice.percent(if world.stacked.is_some() { 50 } else { 15 }) {
         motif::open(&mut world, dice);
+    }
+    if dice.percent(TRIED) {
+        for _ in 0..dice.between(1, 3) {
+            world.push(trial::draw(profile.privilege, dice), dice);
+        }
     }
     while !world.is_full() {
         match dice.weighted(WEIGHTS) {

@@ -164,6 +164,30 @@ clauses! {
     MntExportIndex = "MNT-28.conflict", Linux, "nfs_export=on with index=off is EINVAL.", "params.c ovl_fs_params_verify";
     MntExportMetacopy = "MNT-29.conflict", Linux, "nfs_export=on with metacopy=on is EINVAL.", "params.c ovl_fs_params_verify";
     MntUserxattr = "MNT-30.conflict", Linux, "userxattr with a redirect_dir other than nofollow, or with metacopy=on, is EINVAL.", "params.c ovl_fs_params_verify";
+    MntExportLower = "MNT-28.lower", Linux, "Without an upper layer nfs_export=on is dropped unless redirect_dir=nofollow is asked for.", "params.c ovl_fs_params_verify";
+    MntExportImplies = "MNT-28.implies", Linux, "nfs_export=on alone switches the index on.", "params.c ovl_fs_params_verify";
+    MntDenied = "MNT-32.denied", Linux, "Without CAP_SYS_ADMIN in the initial user namespace and without userxattr, asking for redirects, metacopy or data-only layers is EPERM.", "params.c ovl_fs_params_verify";
+    MntDataMetacopy = "MNT-33.metacopy", Linux, "Data-only layers need no metacopy=on since 6.16; before, they are EINVAL without.", "params.c ovl_fs_params_verify";
+    MntUnknown = "MNT-01.unknown", Linux, "An option that is not known is EINVAL.", "params.c ovl_parse_param";
+    MntValue = "MNT-01.value", Linux, "An option with a value that it does not take, without one that it needs, or with one that it has no use for is EINVAL.", "fs/fs_parser.c __fs_parse";
+    MntReplace = "MNT-03.replace", Linux, "lowerdir= replaces all lower layers that were given before.", "params.c ovl_parse_param_lowerdir";
+    MntEscape = "MNT-04.escape", Linux, "A backslash makes a colon of lowerdir= part of a name; lowerdir+= and datadir+= know no escapes.", "params.c ovl_mount_dir, ovl_mount_dir_noesc";
+    MntColons = "MNT-05.colons", Linux, "In lowerdir= a colon at either end, or three in a row, is EINVAL.", "params.c ovl_parse_param_split_lowerdirs";
+    MntBelowData = "MNT-05.data", Linux, "What follows two colons is a data-only layer; any other layer below it is EINVAL.", "params.c ovl_parse_param_lowerdir, ovl_mount_dir_check";
+    MntNoLower = "MNT-06.none", Linux, "A mount without lower layers is EINVAL; lowerdir= of nothing takes them away.", "super.c ovl_fill_super";
+    MntMixed = "MNT-07.mixed", Linux, "lowerdir+= and datadir+= after lowerdir= are EINVAL.", "params.c ovl_mount_dir_check";
+    MntMissing = "MNT-12.missing", Linux, "A layer that does not exist is ENOENT.", "params.c ovl_mount_dir_noesc";
+    MntNotDir = "MNT-12.directory", Linux, "A layer that is no directory is EINVAL.", "params.c ovl_mount_dir_check";
+    MntNoWork = "MNT-13.work", Linux, "An upper layer without a work directory is EINVAL.", "super.c ovl_fill_super";
+    MntWorkApart = "MNT-15.apart", Linux, "Upper layer and work directory of which one is the other or lies in it are EINVAL.", "super.c ovl_workdir_ok";
+    MntTwice = "MNT-16.twice", Linux, "A lower layer that is another layer or the work directory is ELOOP.", "super.c ovl_setup_trap";
+    MntInside = "MNT-16.inside", Linux, "A lower layer inside another layer or the work directory is ELOOP.", "super.c ovl_check_layer";
+    MntTrap = "MNT-17.trap", Linux, "An upper layer or work directory inside a lower layer is listed there, and looking it up is ELOOP.", "namei.c ovl_lookup_single";
+    MntOneLower = "MNT-19.one", Linux, "Without an upper layer, one lower layer alone is EINVAL.", "super.c ovl_get_lowerstack";
+    MntAllData = "MNT-19.data", Linux, "Lower layers that are all data-only are EINVAL.", "super.c ovl_get_lowerstack";
+    MntReadOnly = "MNT-25.readonly", Linux, "A mount without an upper layer is read-only, and cannot be remounted to be written to: EROFS.", "super.c ovl_fill_super, params.c ovl_reconfigure";
+    MntRo = "MNT-49.ro", Linux, "A mount that is asked to be read-only prepares its work directory, and can be remounted to be written to.", "params.c ovl_reconfigure";
+    MntDataHidden = "MCP-10.hidden", Linux, "The names in a data-only layer are not in the merged root.", "super.c ovl_get_lowerstack";
 
     // Lookup and merge.
     LkpOrder = "LKP-01.order", Contract, "The upper is searched first, then the parent's lower directories from top to bottom.", "namei.c ovl_lookup";

@@ -34,6 +34,8 @@ pub struct Context {
     pub view: View,
     /// Root or rootless.
     pub privilege: Privilege,
+    /// Whether what is under test is the kernel's own.
+    pub in_kernel: bool,
     /// Kernel version: major, minor.
     pub kernel: (u32, u32),
     /// Its stable point release, where the version says one ([`stable_patch`]): a fix may come with it.
@@ -65,6 +67,7 @@ impl Context {
         Context {
             view,
             privilege: environment.privilege,
+            in_kernel: environment.target == "kernel",
             kernel,
             patch: stable_patch(&environment.kernel),
             protected_symlinks,
@@ -81,6 +84,7 @@ impl Context {
         Context {
             view: View::Overlay,
             privilege,
+            in_kernel: true,
             kernel: (6, 12),
             patch: None,
             protected_symlinks: false,
@@ -99,6 +103,12 @@ impl Context {
     /// Whether the overlay can decode file handles, and so stores real ones (MNT-41).
     pub fn decodes_handles(&self) -> bool {
         self.privilege == Privilege::Root
+    }
+
+    /// Whether mounts can be tried: on a kernel that takes layers one by one, since 6.8. What came before parsed
+    /// all options at once, and found errors in another order.
+    pub fn tries_mounts(&self) -> bool {
+        self.in_kernel && self.kernel >= (6, 8)
     }
 
     /// Whether an xattr can make a whiteout (`ovl_path_check_xwhiteout_xattr`, since 6.7).

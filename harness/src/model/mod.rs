@@ -52,6 +52,7 @@ mod survey;
 mod tests;
 pub mod traits;
 mod transfer;
+mod trial;
 pub mod value;
 mod walk;
 mod xattr;
@@ -346,6 +347,7 @@ impl Model {
                 self.cache.shrink();
                 Ok(Predicted::Unit)
             }
+            Op::TryMount { options } => self.try_mount(options).map(Predicted::Names),
             Op::Observe => Ok(Predicted::Unit),
         }
     }

@@ -61,6 +61,17 @@ pub struct Options {
     pub strictatime: bool,
 }
 
+/// What the options of a mount meet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around {
+    /// There is an upper layer.
+    pub upper: bool,
+    /// There is a layer for data alone.
+    pub data_only: bool,
+    /// Private xattrs are to be `user.overlay.*`.
+    pub userxattr: bool,
+}
+
 /// The options that the model knows, each with the values it may have.
 const KNOWN: &[(&str, &[&str])] = &[
     ("redirect_dir", &["on", "off", "follow", "nofollow"]),
@@ -89,29 +100,48 @@ impl Options {
         })
     }
 
-    /// What the kernel makes of the options that were asked for: the last of each name counts (MNT-03).
+    /// What the kernel makes of the options that a case asks for: the last of each name counts (MNT-03).
     ///
     /// # Errors
     /// The errno that the mount gives.
     pub fn effective(asked: &[String], context: &Context, rules: &mut Rules) -> Result<Options, Errno> {
-        let last = |name: &str| last(asked, name);
         // uuid= came with 5.11, and had two values until 6.6 gave it a meaning beyond file handles.
-        let asks = last("uuid").is_some();
-        if context.kernel < (5, 11) && asks || context.kernel < (6, 6) && matches!(last("uuid"), Some("null" | "auto"))
+        let uuid = last(asked, "uuid");
+        if context.kernel < (5, 11) && uuid.is_some()
+            || context.kernel < (6, 6) && matches!(uuid, Some("null" | "auto"))
         {
             return Err(Errno::EINVAL);
         }
+        let around = Around { upper: true, data_only: false, userxattr: context.userxattr() };
+        Options::verified(asked, around, context, rules)
+    }
+
+    /// What the kernel makes of options that are well formed each, with such layers.
+    ///
+    /// # Errors
+    /// The errno that the mount gives for options that do not go together, or that the caller may not ask for.
+    pub(super) fn verified(
+        asked: &[String],
+        around: Around,
+        context: &Context,
+        rules: &mut Rules,
+    ) -> Result<Options, Errno> {
+        let last = |name: &str| last(asked, name);
         let on = |name: &str| last(name).map(|value| value == "on");
         let redirect = last("redirect_dir").map(|value| match value {
             "on" => Redirect::On,
             "nofollow" => Redirect::NoFollow,
+            // Without an upper layer nothing is renamed, and to follow is all that there is (MNT-25).
+            _ if !around.upper => Redirect::On,
             _ => Redirect::Follow,
         });
         let metacopy = on("metacopy");
+        // An index that nothing is written to is not asked for (MNT-25).
+        let index = on("index").filter(|on| around.upper || !on);
         let flag = |name: &str| asked.iter().any(|o| o == name);
         let mut options = Options {
             redirect: redirect.unwrap_or_default(),
-            index: on("index").unwrap_or(false),
+            index: index == Some(true),
             metacopy: metacopy.unwrap_or(false),
             xino: match last("xino") {
                 Some("on") => Xino::On,
@@ -128,28 +158,54 @@ impl Options {
             volatile: flag("volatile"),
             strictatime: flag("strictatime"),
         };
-        if options.metacopy && redirect.is_some_and(|r| r != Redirect::On) && rules.holds(Clause::MntMetacopyRedirect) {
+        let redirects = redirect.is_none_or(|r| r == Redirect::On);
+        if options.metacopy && !redirects && rules.holds(Clause::MntMetacopyRedirect) {
             return Err(Errno::EINVAL);
         }
-        let exports = on("nfs_export") == Some(true);
-        if exports && on("index") == Some(false) && rules.holds(Clause::MntExportIndex) {
+        // Without an upper layer the index that exporting needs is not there, and following redirects is
+        // enough to give it up.
+        let exports = on("nfs_export") == Some(true)
+            && !(!around.upper && redirect != Some(Redirect::NoFollow) && rules.holds(Clause::MntExportLower));
+        if exports && index == Some(false) && rules.holds(Clause::MntExportIndex) {
             return Err(Errno::EINVAL);
+        }
+        if exports && index.is_none() && rules.holds(Clause::MntExportImplies) {
+            options.index = true;
         }
         if exports && options.metacopy && rules.holds(Clause::MntExportMetacopy) {
             return Err(Errno::EINVAL);
         }
-        if context.privilege == Privilege::Rootless {
-            let follows = redirect.is_some_and(|r| r != Redirect::NoFollow);
+        let trusted = context.privilege == Privilege::Root;
+        let follows = redirect.is_some_and(|r| r != Redirect::NoFollow);
+        if around.userxattr {
             if (follows || options.metacopy) && rules.holds(Clause::MntUserxattr) {
                 return Err(Errno::EINVAL);
             }
+            (options.redirect, options.metacopy) = (Redirect::NoFollow, false);
+        } else if !trusted && (follows || options.metacopy || around.data_only) && rules.holds(Clause::MntDenied) {
+            return Err(Errno::EPERM);
+        }
+        if around.data_only && !options.metacopy {
+            let needs = context.kernel < (6, 16);
+            if needs == rules.holds(Clause::MntDataMetacopy) {
+                return Err(Errno::EINVAL);
+            }
+        }
+        if !context.decodes_handles() {
             // There are no file handles to find an index entry by (MNT-41).
-            return Ok(Options { redirect: Redirect::NoFollow, metacopy: false, index: false, ..options });
+            options.index = false;
         }
         if options.metacopy && redirect.is_none() && rules.holds(Clause::MntMetacopyImplies) {
             options.redirect = Redirect::On;
         }
         Ok(options)
+    }
+
+    /// Whether the option of this name takes such a value, or none; `None` if there is no such option.
+    pub(super) fn takes(name: &str, value: Option<&str>) -> Option<bool> {
+        let mounts = |known: &&(&str, &[&str])| known.0 == name && name != "strictatime";
+        let (_, values) = KNOWN.iter().find(mounts)?;
+        Some(value.map_or(values.is_empty(), |value| values.contains(&value)))
     }
 
     /// Whether redirects are followed.

@@ -162,6 +162,7 @@ pub(super) fn call_of(op: &Op) -> Result<String, Refused> {
         Op::Remount => "\"remount\"".to_owned(),
         Op::Rotate => "\"rotate\"".to_owned(),
         Op::DropCaches => "\"drop_caches\"".to_owned(),
+        Op::TryMount { .. } => return Err(Refused::new("a script does not try other mounts".to_owned())),
         Op::Observe => "\"observe\"".to_owned(),
     })
 }

@@ -248,6 +248,13 @@ fn simpler_ops(op: &Op, calm: bool) -> Vec<Op> {
         Op::Writev { slot, parts } => {
             out.push(Op::Write { slot: *slot, data: parts.iter().flat_map(|p| p.0.iter().copied()).collect() });
         }
+        Op::TryMount { options } => {
+            for at in 0..options.len() {
+                let mut fewer = options.clone();
+                fewer.remove(at);
+                out.push(Op::TryMount { options: fewer });
+            }
+        }
         Op::CopyFileRange { .. } | Op::Sendfile { .. } => {
             for short in [1, 100] {
                 with(&mut |op| {

@@ -64,6 +64,7 @@ fn step(step: &Step) -> u64 {
         // Dearer than the calls that they can become.
         Op::Readv { lens, .. } => 50 + lens.iter().map(|len| 10 + u64::from(*len).min(10_000)).sum::<u64>(),
         Op::Writev { parts, .. } => 50 + parts.iter().map(|part| 10 + data(part)).sum::<u64>(),
+        Op::TryMount { options } => options.iter().map(|option| 50 + option.len() as u64).sum(),
         Op::Faccessat { flags, .. } | Op::Linkat { flags, .. } => 50 + 20 * u64::from(flags.0.count_ones()),
         Op::Fchmodat { mode, flags, .. } => 50 + odd_mode(*mode, 0o600) + 20 * u64::from(flags.0.count_ones()),
         Op::CopyFileRange { from_at, to_at, to, len, .. } => {

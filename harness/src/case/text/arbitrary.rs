@@ -335,6 +335,11 @@ fn op() -> impl Strategy<Value = Op> {
             "remount" => Op::Remount,
             "rotate" => Op::Rotate,
             "drop-caches" => Op::DropCaches,
+            "try-mount" => {
+                let words = ["lowerdir=a:b", "upperdir=u", "workdir=w/in", "lowerdir+=x:y", "index=on", "userxattr"];
+                let asked = words.iter().enumerate().filter(|(i, _)| count & (1 << i) != 0);
+                Op::TryMount { options: asked.map(|(_, word)| Bytes::from(*word)).collect() }
+            }
             "observe" => Op::Observe,
             other => panic!("no arbitrary values for operation {other}"),
         },

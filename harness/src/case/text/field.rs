@@ -8,7 +8,7 @@ use super::ParseError;
 use super::lex::{Kind, Line};
 use crate::acl::{Acl, ValueText};
 use crate::bytes::Bytes;
-use crate::step::{self, Device, Special};
+use crate::step::{self, Device, Special, ground};
 use crate::trace::Time;
 
 /// An argument of an operation.
@@ -76,6 +76,8 @@ pub(super) struct Extent;
 pub(super) struct Lengths;
 /// `["a" "bc"]`: buffers to write.
 pub(super) struct Parts;
+/// `["lowerdir=a:b" "userxattr"]`: options of a mount that is tried.
+pub(super) struct MountOptions;
 
 impl Field for Slot {
     type Value = step::Slot;
@@ -334,12 +336,41 @@ impl Field for Parts {
     }
 
     fn print(value: &Vec<Bytes>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(" [")?;
-        for (at, part) in value.iter().enumerate() {
-            write!(f, "{}{}", if at == 0 { "" } else { " " }, part.quoted())?;
-        }
-        f.write_str("]")
+        print_quoted(value, f)
     }
+}
+
+impl Field for MountOptions {
+    type Value = Vec<Bytes>;
+    const FORM: &'static str = "[\"NAME=VALUE\" ...]";
+    const WHAT: &'static str = r#"mount options (`["lowerdir=a:b" "userxattr"]`)"#;
+
+    fn parse(line: &mut Line<'_>) -> Result<Vec<Bytes>, ParseError> {
+        buffers(line, Self::WHAT, |line| {
+            let at = line.at();
+            let option = line.word("an option")?;
+            if ground::is_confined(option.as_slice()) {
+                Ok(option)
+            } else {
+                Err(line.error(
+                    at,
+                    "a path of a tried mount is relative, without `..`, and has a letter or a digit before each `/`",
+                ))
+            }
+        })
+    }
+
+    fn print(value: &Vec<Bytes>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print_quoted(value, f)
+    }
+}
+
+fn print_quoted(words: &[Bytes], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(" [")?;
+    for (at, word) in words.iter().enumerate() {
+        write!(f, "{}{}", if at == 0 { "" } else { " " }, word.quoted())?;
+    }
+    f.write_str("]")
 }
 
 /// Reads a list of buffers in brackets.

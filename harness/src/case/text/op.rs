@@ -7,8 +7,8 @@ use std::fmt;
 
 use super::ParseError;
 use super::field::{
-    BufferSize, Count, Data, Extent, Field, Id, Lengths, Mode, NewTime, NodeType, Offset, OptionalMode, Ordinal, Parts,
-    Path, Position, Room, Size, Slot, Whence, XattrName, XattrValue, number, xattr_value,
+    BufferSize, Count, Data, Extent, Field, Id, Lengths, Mode, MountOptions, NewTime, NodeType, Offset, OptionalMode,
+    Ordinal, Parts, Path, Position, Room, Size, Slot, Whence, XattrName, XattrValue, number, xattr_value,
 };
 use super::flags::{AtFlags, FallocateMode, InodeFlags, OpenFlags, RenameFlags, StatusFlags, XattrFlags};
 use super::hint::did_you_mean;
@@ -129,6 +129,7 @@ operations! {
     "remount" => Remount {},
     "rotate" => Rotate {},
     "drop-caches" => DropCaches {},
+    "try-mount" => TryMount { options: MountOptions },
     "observe" => Observe {},
 }
 

@@ -64,6 +64,8 @@ pub enum Deviation {
     RotatedLinks,
     /// The root of a new upper layer has attributes of its own.
     RotatedRoot,
+    /// There is no mount to try.
+    OtherMount,
     /// A walk through many symlinks is ELOOP if a mount elsewhere interrupts it, in either run.
     LongWalk,
 }
@@ -115,6 +117,7 @@ const DEVIATIONS: &[(Deviation, &str, &str)] = &[
     (Deviation::FifoDates, "FIL-14", "a fifo is the overlay's own: writing does not date what lies in a layer"),
     (Deviation::RotatedLinks, "CUP-14", "copying up parts the names of a file"),
     (Deviation::RotatedRoot, "LKP-05", "the root of a new upper layer has attributes of its own"),
+    (Deviation::OtherMount, "MNT-01", "a mount that is tried is the overlay's"),
     (Deviation::LongWalk, "VFS-05", "a walk through more than 20 symlinks that a mount elsewhere interrupts is ELOOP"),
 ];
 
@@ -230,6 +233,7 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
         Op::Getflags { .. } | Op::Setflags { .. } if !model.disk.traits.protects_by_vfs => {
             Some((Deviation::ProtectsItself, Verdict::Stop))
         }
+        Op::TryMount { .. } => Some((Deviation::OtherMount, Verdict::Outcome)),
         Op::Remount if model.has_protected_root() => Some((Deviation::Unprotected, Verdict::Stop)),
         Op::Rotate if model.has_protected_upper() => Some((Deviation::Unprotected, Verdict::Stop)),
         Op::Fchmod { slot, .. } | Op::Flink { slot, .. } | Op::Setflags { slot, .. } => {

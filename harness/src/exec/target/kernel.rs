@@ -9,6 +9,7 @@ use rustix::mount::{
 };
 
 use super::{Layers, MachineOf, MountFailure, Mounted, TakeDown, Target};
+use crate::bytes::Bytes;
 use crate::errno::Errno;
 use crate::exec::error::{Doing, ExecError, errno};
 use crate::exec::scratch::{Scratch, Source, new_dir};
@@ -133,6 +134,26 @@ impl Target for Kernel {
             Ok(root) => Ok(Mounted { root }),
             Err(e) => Err(MountFailure::Refused(MountError { errno: errno(e), message: messages(&fs) })),
         }
+    }
+
+    fn try_mount(&self, options: &[Bytes]) -> Result<OwnedFd, Errno> {
+        if !self.one_by_one {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let tried = || {
+            let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            for option in options {
+                let mut parts = option.as_slice().splitn(2, |b| *b == b'=');
+                let name = parts.next().unwrap_or_default();
+                match parts.next() {
+                    Some(value) => fsconfig_set_string(&fs, name, value)?,
+                    None => fsconfig_set_flag(&fs, name)?,
+                }
+            }
+            fsconfig_create(&fs)?;
+            fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOATIME)
+        };
+        tried().map_err(errno)
     }
 
     fn unmount(&mut self, mounted: Mounted, how: TakeDown<'_>) -> Result<(), ExecError> {

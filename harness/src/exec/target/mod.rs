@@ -18,6 +18,8 @@ use super::config::TargetSpec;
 use super::error::ExecError;
 use super::reaper::Reaper;
 use super::scratch::{Scratch, Source};
+use crate::bytes::Bytes;
+use crate::errno::Errno;
 use crate::trace::{MountError, Privilege};
 
 /// What is to be mounted.
@@ -79,6 +81,15 @@ pub(super) trait Target: std::fmt::Debug {
 
     /// Mounts these layers. The current directory is `layers.base`, the root the worker's home.
     fn mount(&mut self, layers: &Layers<'_>) -> Result<Mounted, MountFailure>;
+
+    /// Mounts the kernel's overlay with just these options (`name=value` or `name`), paths from the current
+    /// directory.
+    ///
+    /// # Errors
+    /// What the mount gives; EOPNOTSUPP of a target that is no kernel's, or whose kernel takes no layers one by one.
+    fn try_mount(&self, _options: &[Bytes]) -> Result<OwnedFd, Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
 
     /// Takes the mount down. No descriptor, root or directory of it is in use any more.
     fn unmount(&mut self, mounted: Mounted, how: TakeDown<'_>) -> Result<(), ExecError>;
