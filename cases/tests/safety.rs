@@ -67,6 +67,11 @@ fn trials() -> Vec<Trial> {
             killed_parent(privilege, &["--target-command", FUSE_TEMPLATE])
         }));
     }
+    for (privilege, rights) in PRIVILEGES {
+        let name = format!("{rights}::a_program_that_mounts_cannot_write_elsewhere");
+        let needs = vec![Need::worker(privilege)];
+        trials.push(trial(name, needs, move || a_program_that_mounts_cannot_write_elsewhere(privilege)));
+    }
     for filesystem in DISKS {
         let fs = filesystem.name();
         let mut add = |name: &str, run: fn(Filesystem) -> Result<()>| {
@@ -173,6 +178,30 @@ fn tripwires_stay_untouched(config: WorkerConfig) -> Result<()> {
 }
 
 /// A device number outside the harmless list gets in neither as JSON nor as postcard.
+/// A target's program that leaves its layers, as one does that follows a symlink in them, finds nothing to change.
+fn a_program_that_mounts_cannot_write_elsewhere(privilege: Privilege) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777))?;
+    let (program, wire) = (dir.path().join("program"), dir.path().join("wire"));
+    fs::write(&wire, "")?;
+    fs::set_permissions(&wire, fs::Permissions::from_mode(0o666))?;
+    let script = format!(
+        "#!/bin/sh\necho layers > \"$2/mark\" && echo in the layers >&2\n\
+         echo x > '{0}' || echo not outside >&2\nrm -f '{0}'\nmkdir '{0}.new'\nexit 1\n",
+        wire.display()
+    );
+    fs::write(&program, script)?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let template = format!("{} {{lowerdir}} {{upperdir}} {{workdir}} {{merged}}", program.display());
+    let mut executor = Executor::start(WorkerConfig::new(privilege, TargetSpec::Command(template)))?;
+    let trace = executor.run(&case(vec![], vec![Op::Observe]))?;
+    let said = trace.mount_error.ok_or_else(|| anyhow!("it mounted something"))?.message;
+    ensure!(said.contains("in the layers") && said.contains("not outside"), "{said}");
+    ensure!(fs::read(&wire)?.is_empty(), "the tripwire was written to");
+    ensure!(!dir.path().join("wire.new").exists(), "a directory was made beside it");
+    Ok(())
+}
+
 fn no_encoding_smuggles_a_device() -> Result<()> {
     let harmless = case(
         vec![entry("c", NodeKind::Char(Device::NULL)), entry("b", NodeKind::Block(Device::FULL))],

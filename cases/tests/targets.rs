@@ -11,9 +11,16 @@ use ovlcheck::trace::Privilege;
 use ovlcheck_cases::need::{Need, ignorable};
 use ovlcheck_cases::program::{Ended, Program, binary};
 
-/// The targets whose findings are written up: the name, where, and the version that they are about.
-const TARGETS: [(&str, &str, &str); 2] =
-    [("fuse-overlayfs-1", "fuse-overlayfs-1.10", "1.10"), ("fuse-overlayfs-2", "fuse-overlayfs-2.0", "2.0.0")];
+/// The targets whose findings are written up: the name, where, and the program with the version that they are about.
+const TARGETS: [(&str, &str, Version); 3] = [
+    ("fuse-overlayfs-1", "fuse-overlayfs-1.10", Version("fuse-overlayfs", "1.10")),
+    ("fuse-overlayfs-2", "fuse-overlayfs-2.0", Version("fuse-overlayfs", "2.0.0")),
+    ("unionfs-fuse", "unionfs-fuse-1.0", Version("unionfs", "1.0")),
+];
+
+/// A program and its version.
+#[derive(Clone, Copy)]
+struct Version(&'static str, &'static str);
 
 fn main() {
     worker_entry();
@@ -29,6 +36,8 @@ fn main() {
         trials.push(ignorable(name, fuse(), move || what_is_known_is_so(target, version)));
     }
     let fuse = vec![Need::Root, Need::Fuse(Privilege::Root)];
+    let name = "exchange::findings_hold_on_the_kernel";
+    trials.push(ignorable(name, kernel(), || findings_hold_on_the_kernel("exchange")));
     trials.push(ignorable("what_is_proposed_is_known", fuse, what_is_proposed_is_known));
     let root = || vec![Need::Root, Need::Kernel(Privilege::Root)];
     trials.push(ignorable("layers_are_exchanged_with_a_program", root(), layers_are_exchanged_with_a_program));
@@ -45,18 +54,17 @@ fn ovlcheck(arguments: &[&str]) -> Result<Ended> {
     Program::start(&binary(env!("CARGO_BIN_EXE_ovlcheck-suite")), arguments)?.end()
 }
 
-/// Why this version of fuse-overlayfs cannot be tested, if so. What is known of one says nothing of others.
-fn missing(version: &str) -> Option<String> {
+/// Why this version of a program cannot be tested, if so. What is known of one says nothing of others.
+fn missing(Version(program, version): Version) -> Option<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let told = |dir: PathBuf| {
-        let output = Command::new(dir.join("fuse-overlayfs")).arg("--version").output().ok()?;
+        let output = Command::new(dir.join(program)).arg("--version").output().ok()?;
         Some(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
     };
-    let is_it = |text: String| {
-        text.lines().any(|l| l.starts_with("fuse-overlayfs") && l.split_whitespace().any(|word| word == version))
-    };
+    let is_it =
+        |text: String| text.lines().any(|l| l.starts_with(program) && l.split_whitespace().any(|word| word == version));
     let found = std::env::split_paths(&path).filter_map(told).any(is_it);
-    (!found).then(|| format!("fuse-overlayfs {version} is not on the path: docs/targets.md"))
+    (!found).then(|| format!("{program} {version} is not on the path: docs/targets.md"))
 }
 
 /// A file or directory of the repository; `None` where the test program was copied without it.
@@ -86,7 +94,7 @@ fn findings_hold_on_the_kernel(findings: &str) -> Result<Completion> {
     Ok(Completion::Completed)
 }
 
-fn findings_diverge_on(target: &str, findings: &str, version: &str) -> Result<Completion> {
+fn findings_diverge_on(target: &str, findings: &str, version: Version) -> Result<Completion> {
     if let Some(reason) = missing(version) {
         return Ok(Completion::ignored_with(reason));
     }
@@ -100,7 +108,7 @@ fn findings_diverge_on(target: &str, findings: &str, version: &str) -> Result<Co
 }
 
 /// A short campaign; before it begins, every entry's own case is asked.
-fn what_is_known_is_so(target: &str, version: &str) -> Result<Completion> {
+fn what_is_known_is_so(target: &str, version: Version) -> Result<Completion> {
     if let Some(reason) = missing(version) {
         return Ok(Completion::ignored_with(reason));
     }
@@ -146,7 +154,7 @@ fn layers_are_exchanged_with_a_program() -> Result<Completion> {
 
 /// A directory that fuse-overlayfs made in the place of another one holds a mark that the kernel takes for a file.
 fn what_is_exchanged_may_mean_something_else() -> Result<Completion> {
-    if let Some(reason) = missing("1.10") {
+    if let Some(reason) = missing(Version("fuse-overlayfs", "1.10")) {
         return Ok(Completion::ignored_with(reason));
     }
     let dir = tempfile::tempdir()?;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Shows a finding without ovlcheck, on the kernel or with a program that mounts as fuse-overlayfs does:
+# Shows a finding without ovlcheck, on the kernel or with a program that mounts as fuse-overlayfs or unionfs do:
 #   by-hand.sh kernel|PROGRAM LAYERS STEPS
 # LAYERS is shell that fills l (lower) and u (upper); STEPS is Python that runs in the mounted tree, with
 # everything of the module os, st(PATH) to show attributes and t(CALL, ARGUMENTS...) to show a result.
@@ -15,7 +15,11 @@ cd "$dir"
 mkdir l u w m
 eval "$LAYERS"
 options="lowerdir=$dir/l,upperdir=$dir/u,workdir=$dir/w"
-if [ "$PROGRAM" = kernel ]; then mount -t overlay overlay -o "$options" m; else "$PROGRAM" -o "$options" "$dir/m"; fi
+case "${PROGRAM##*/}" in
+    kernel) mount -t overlay overlay -o "$options" m ;;
+    unionfs) "$PROGRAM" -o cow,suid,dev,default_permissions,allow_other,use_ino,hide_meta_files "$dir/u=RW:$dir/l" m ;;
+    *) "$PROGRAM" -o "$options" "$dir/m" ;;
+esac
 cd m
 python3 -P -c "
 from os import *

@@ -14,7 +14,7 @@ use crate::report::{self, Column};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  ovlcheck matrix                                        kernel and fuse-overlayfs, as text
+  ovlcheck matrix                                        all that have a name, as text
   ovlcheck matrix --targets kernel,fuse-overlayfs-2 --format markdown
   ovlcheck matrix --expect fixtures/expectations --output matrix.html --output matrix.md";
 
@@ -23,7 +23,7 @@ Examples:
 pub(super) struct MatrixArgs {
     /// These targets, as `--target` of `run` names them; with `-rootless` after it in a user namespace.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',',
-          default_values_t = ["kernel", "kernel-rootless", "fuse-overlayfs-1", "fuse-overlayfs-2"].map(str::to_owned))]
+          default_values_t = ["kernel", "kernel-rootless", "fuse-overlayfs-1", "fuse-overlayfs-2", "unionfs-fuse"].map(str::to_owned))]
     targets: Vec<String>,
     /// Draw every case from this seed.
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -87,6 +87,11 @@ pub enum TargetSpec {
 }
 
 impl TargetSpec {
+    /// Whether it is given paths, and may go anywhere from there.
+    pub(super) fn has_paths(&self) -> bool {
+        matches!(self, TargetSpec::Command(_) | TargetSpec::Library(_) | TargetSpec::Relay { .. })
+    }
+
     /// The name that traces carry: `kernel`, `plain`, the program's file name, or the library's.
     pub fn name(&self) -> &str {
         match self {

@@ -158,6 +158,10 @@ fn prepare(config: &WorkerConfig, environment: Environment, socket: &File, page:
     let system: OwnedFd = rustix::fs::open("/", flags, Mode::empty()).doing("opening /")?;
     let empty = scratch::tmpfs()?;
     check_xattrs(config.privilege, &empty)?;
+    if config.target.has_paths() {
+        // Before the layers are attached, which stay writable.
+        isolation::protect_host()?;
+    }
     let source = Source::new(config.filesystem, config.privilege, system.try_clone().doing("dup")?)?;
     let provided = target::provide(&config.target, config.privilege, source, machine())?;
     let home = Home::settle(if provided.needs_system { system } else { empty })?;

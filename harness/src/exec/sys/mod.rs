@@ -44,6 +44,20 @@ fn checked(ret: c_long) -> Result<u64, Errno> {
     Ok(ret as u64)
 }
 
+// ---- the worker's surroundings ----------------------------------------------------------------
+
+/// Makes every mount of this namespace read-only: mount_setattr(2) of `/` with all below it (Linux 5.12).
+pub fn make_mounts_read_only() -> Result<(), Errno> {
+    // SAFETY: all zero is a valid value of this struct of integers.
+    let mut attributes: libc::mount_attr = unsafe { std::mem::zeroed() };
+    attributes.attr_set = libc::MOUNT_ATTR_RDONLY;
+    let (path, size) = (c"/".as_ptr(), size_of::<libc::mount_attr>());
+    // SAFETY: path and struct outlive the call, and the size is that of the struct.
+    let done =
+        unsafe { libc::syscall(libc::SYS_mount_setattr, CWD, path, libc::AT_RECURSIVE, &raw const attributes, size) };
+    checked(done).map(drop)
+}
+
 // ---- calls under test -------------------------------------------------------------------------
 
 /// openat(2) from the current directory, with `O_CLOEXEC` added.
