@@ -370,9 +370,6 @@ impl Model {
         }
         let Some(XattrValue::Handle(origin)) = self.disk[upper].xattr("@origin") else { return None };
         let origin = *origin;
-        if !self.can_tell_origin(origin) {
-            return None;
-        }
         let same_kind = self.disk[origin].body.kind() == self.disk[upper].body.kind();
         if !same_kind || self.disk[origin].nlink == 0 || !self.rules.holds(Clause::LkpDecodeOrigin) {
             return None;

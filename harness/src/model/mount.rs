@@ -92,9 +92,7 @@ impl Model {
     pub(super) fn mount(&mut self) {
         self.mounted += 1;
         let on: Vec<u8> = self.lowers.iter().map(|lower| self.disk[*lower].on).collect();
-        self.options.index |= self.layout.no_index;
         self.layout = Layout::of(&on, &self.options, &self.context, &self.disk, &mut self.rules);
-        self.options.index &= !self.layout.no_index;
         let root = if self.context.view == View::Plain {
             self.work = self.work_base;
             self.upper

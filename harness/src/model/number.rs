@@ -42,10 +42,6 @@ pub(super) struct Layout {
     bits: u32,
     /// What each filesystem is marked with (`fsid`).
     ids: [u64; MAX_FILESYSTEMS],
-    /// Its file handles cannot be told from those of another (`bad_uuid`).
-    ambiguous: [bool; MAX_FILESYSTEMS],
-    /// The index is given up for that.
-    pub(super) no_index: bool,
 }
 
 impl Layout {
@@ -60,23 +56,14 @@ impl Layout {
         if xino == Xino::Auto && context.decodes_handles() != rules.holds(Clause::InoAutoHandles) {
             xino = Xino::Off;
         }
-        let mut known: Vec<u8> = Vec::new();
-        let mut first_is_lower = false;
-        for &at in on {
-            if at == 0 {
-                first_is_lower = true;
-            } else if !known.contains(&at) {
-                let asks = options.index && !layout.no_index || options.metacopy || xino != Xino::Off;
-                if disk.traits.nameless && layout.clashes(asks, &known, first_is_lower) {
-                    layout.ambiguous[usize::from(at)] = true;
-                    xino = if xino == Xino::Auto { Xino::Off } else { xino };
-                    layout.no_index = true;
-                }
-                known.push(at);
-            }
-        }
         if xino == Xino::Off {
             return layout;
+        }
+        let mut known: Vec<u8> = Vec::new();
+        for &at in on {
+            if at != 0 && !known.contains(&at) {
+                known.push(at);
+            }
         }
         let small = disk.traits.small_numbers && context.decodes_handles();
         // Room for the numbers of the filesystems, and one bit more for directories that are counted.
@@ -88,19 +75,6 @@ impl Layout {
             layout.ids[usize::from(*filesystem)] = id as u64;
         }
         layout
-    }
-
-    /// Whether origins on a filesystem without a uuid are not followed (`ovl_lower_uuid_ok`): nothing asks for that, or
-    /// there is another such one, whose origins are then not followed either.
-    fn clashes(&mut self, asks: bool, known: &[u8], first_is_lower: bool) -> bool {
-        if !asks {
-            return true;
-        }
-        let other = first_is_lower.then_some(0).or_else(|| known.first().copied());
-        if let Some(other) = other {
-            self.ambiguous[usize::from(other)] = true;
-        }
-        other.is_some()
     }
 
     /// The number of an inode as this mount shows it, with the mark of a filesystem.
@@ -122,12 +96,6 @@ impl Model {
     /// Whether numbers are marked (`ovl_xino_bits`).
     pub(super) fn marks_numbers(&self) -> bool {
         self.layout.bits > 0
-    }
-
-    /// Whether file handles of this filesystem's inodes say which layer they are of (`ovl_check_origin_fh`).
-    pub(super) fn can_tell_origin(&self, ino: Ino) -> bool {
-        let on = usize::from(self.disk[ino].on);
-        on == 0 || !self.layout.ambiguous[on]
     }
 
     /// `st_ino` and `st_dev` of an overlay inode (`ovl_map_dev_ino`).

@@ -127,8 +127,6 @@ pub struct Traits {
     pub user_xattrs: bool,
     /// Its file handles hold numbers of 32 bits (`generic_encode_ino32_fh`).
     pub small_numbers: bool,
-    /// It has no uuid (`shmem_fill_super`; on tmpfs before 5.13).
-    pub nameless: bool,
     /// Names of trusted.* are listed for the administrator alone (`btrfs_listxattr` asks nobody).
     pub hides_trusted: bool,
 }
@@ -176,7 +174,6 @@ impl Traits {
             protects_by_vfs: true,
             user_xattrs: kernel >= (6, 6),
             small_numbers: false,
-            nameless: kernel < (5, 13),
             hides_trusted: true,
         };
         match filesystem {
@@ -192,7 +189,6 @@ impl Traits {
                 inode_flags: true,
                 protects_by_vfs: false,
                 user_xattrs: true,
-                nameless: false,
                 small_numbers: true,
                 lists_dots_first: false,
                 punches_last_block: true,
@@ -221,7 +217,6 @@ impl Traits {
                 inode_flags: true,
                 protects_by_vfs: false,
                 user_xattrs: true,
-                nameless: false,
                 fallocate: Fallocate { zeroes: true, shifts: true },
                 seeks_by_cache: true,
                 magic: 0x5846_5342,
@@ -249,7 +244,6 @@ impl Traits {
                 inode_flags: true,
                 protects_by_vfs: false,
                 user_xattrs: true,
-                nameless: false,
                 fallocate: Fallocate { zeroes: true, shifts: false },
                 punching_dates_holes: false,
                 seeks_by_cache: true,

@@ -71,7 +71,7 @@ impl Model {
         };
         self.copy_attr(to.file.dentry);
         self.remove_privs(to.file.dentry, true);
-        let apart = self.disk[source].on != self.disk[target].on && self.context.kernel >= (5, 19);
+        let apart = self.disk[source].on != self.disk[target].on;
         if apart && self.rules.holds(Clause::CfrAcross) {
             self.copy_attr(to.file.dentry);
             return Err(Errno::EXDEV);
