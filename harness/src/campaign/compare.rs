@@ -1,6 +1,6 @@
 //! The same cases on two kernels, and what is different: each difference once, with its smallest case.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::Scope;
@@ -301,7 +301,7 @@ impl Judged {
             (Key::Diverges(change, d.signature()), difference)
         };
         match &self.divergences {
-            [None, None] => shown(case, traces, index).into_iter().collect(),
+            [None, None] => shown(case, traces, index),
             [Some(first), Some(second)] if first.signature() == second.signature() => Vec::new(),
             [first, second] => {
                 let fails = second.iter().map(|d| told(Change::Fails, d));
@@ -311,48 +311,68 @@ impl Judged {
     }
 }
 
-/// The first that shows otherwise in two traces that both are as they must be.
-fn shown(case: &Case, traces: &[Trace; 2], index: u64) -> Option<(Key, Difference)> {
+/// What shows otherwise in two traces that both are as they must be: what mounting did, and the first that a step did.
+fn shown(case: &Case, traces: &[Trace; 2], index: u64) -> Vec<(Key, Difference)> {
     let rules = traces.each_ref().map(|trace| story::expected(case, &trace.environment, None));
     let [first, second] = traces.each_ref().map(story::seen);
     let make = |place, operation, rule, outcome, what: String, sides: [String; 2]| {
         let change = Change::Differs;
         let case = case.clone();
         let difference = Difference { change, rule, place, operation, what, sides, case, index, times: 1 };
-        Some((Key::Shows { rule, operation, outcome }, difference))
+        (Key::Shows { rule, operation, outcome }, difference)
     };
     if first.refused != second.refused && first.steps.len().min(second.steps.len()) == 0 {
         let sides = [first.refused, second.refused].map(|errno| errno.map_or("a mount".to_owned(), |e| e.to_string()));
-        return make(Place::Mount, "mount", None, true, "outcome".to_owned(), sides);
+        return vec![make(Place::Mount, "mount", None, true, "outcome".to_owned(), sides)];
+    }
+    // What mounting left differently would show at whatever step looks there first.
+    let bare = Case { steps: Vec::new(), expect: Vec::new(), ..case.clone() };
+    let trees = traces.each_ref().map(|trace| story::expected(&bare, &trace.environment, None).last);
+    let lines = trees.each_ref().map(|trees| trees.as_ref().map_or(&[][..], |trees| &trees.lines));
+    let mut differences = Vec::new();
+    let mut mounted = BTreeSet::new();
+    while let Some((what, sides)) = lines_apart(lines[0], lines[1], &mounted) {
+        mounted.insert(what.clone());
+        if differences.is_empty() {
+            differences.push(make(Place::Mount, "mount", None, false, what, sides));
+        }
     }
     let told = rules[0].steps.iter().zip(&rules[1].steps);
     for (at, ((seen, rules), step)) in first.steps.iter().zip(&second.steps).zip(told).zip(&case.steps).enumerate() {
-        let Some((outcome, what, sides)) = apart(seen, rules) else { continue };
-        return make(Place::Step(at), step.op.name(), about(rules), outcome, what, sides);
+        let Some((outcome, what, sides)) = apart(seen, rules, &mounted) else { continue };
+        differences.push(make(Place::Step(at), step.op.name(), about(rules), outcome, what, sides));
+        return differences;
     }
     // A model that has lost its way does not know what comes after.
     let whole = rules.iter().all(|story| story.last.is_some() && story.steps.len() == case.steps.len());
-    let (Some(a), Some(b), true) = (first.last, second.last, whole) else { return None };
-    let (what, sides) = lines_apart(&a.lines, &b.lines)?;
-    make(Place::End, "end", None, false, what, sides)
+    if let (Some(a), Some(b), true) = (first.last, second.last, whole) {
+        let apart = lines_apart(&a.lines, &b.lines, &mounted);
+        differences.extend(apart.map(|(what, sides)| make(Place::End, "end", None, false, what, sides)));
+    }
+    differences
 }
 
 /// What differs in a step: whether that is the outcome, what it is, and what it is on each.
-fn apart((a, b): (&Chapter, &Chapter), rules: (&Chapter, &Chapter)) -> Option<(bool, String, [String; 2])> {
+fn apart(
+    (a, b): (&Chapter, &Chapter),
+    rules: (&Chapter, &Chapter),
+    mounted: &BTreeSet<String>,
+) -> Option<(bool, String, [String; 2])> {
     let open = rules.0.outcome == ANYTHING || rules.1.outcome == ANYTHING;
     if a.outcome != b.outcome && !open {
         return Some((true, "outcome".to_owned(), [a.outcome.clone(), b.outcome.clone()]));
     }
-    let trees = a.trees.as_ref().zip(b.trees.as_ref()).and_then(|(a, b)| lines_apart(&a.lines, &b.lines));
-    let (what, sides) = lines_apart(&a.looks, &b.looks).or(trees)?;
+    let trees = a.trees.as_ref().zip(b.trees.as_ref()).and_then(|(a, b)| lines_apart(&a.lines, &b.lines, mounted));
+    let (what, sides) = lines_apart(&a.looks, &b.looks, mounted).or(trees)?;
     Some((false, what, sides))
 }
 
-/// The first place that is told otherwise.
-fn lines_apart(a: &[Line], b: &[Line]) -> Option<(String, [String; 2])> {
+/// The first place that is told otherwise, of those that are not known to be.
+fn lines_apart(a: &[Line], b: &[Line], known: &BTreeSet<String>) -> Option<(String, [String; 2])> {
+    let [a, b] = [a, b].map(|lines| lines.iter().filter(|line| !known.contains(&line.place())).collect::<Vec<_>>());
     let text = |line: Option<&Line>| line.map_or("nothing".to_owned(), |line| line.text.clone());
     let (at, _) = (0..a.len().max(b.len())).map(|at| (at, (a.get(at), b.get(at)))).find(|(_, (a, b))| a != b)?;
-    let (mine, theirs) = (a.get(at), b.get(at));
+    let (mine, theirs) = (a.get(at).copied(), b.get(at).copied());
     // The tree of one may have a place that the other's has not.
     let same = mine.map(Line::place) == theirs.map(Line::place);
     let only_mine = !same && mine.is_some_and(|line| b.iter().all(|other| other.place() != line.place()));
@@ -361,7 +381,7 @@ fn lines_apart(a: &[Line], b: &[Line]) -> Option<(String, [String; 2])> {
         (false, true) => [text(mine), text(None)],
         (false, false) => [text(None), text(theirs)],
     };
-    let place = if same || only_mine { mine } else { theirs };
+    let place = if same || only_mine { mine } else { theirs.or(mine) };
     Some((place.map_or(String::new(), Line::place), sides))
 }
 
