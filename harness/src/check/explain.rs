@@ -11,7 +11,7 @@ use crate::case::Case;
 use crate::level::Level;
 use crate::model::Clause;
 use crate::step::{Op, Whence};
-use crate::trace::Trace;
+use crate::trace::{Footprint, Kind, Trace};
 
 /// The clause whose fault makes the model agree at the place of the divergence, and for longest.
 ///
@@ -86,7 +86,7 @@ fn is_about(clause: Clause, field: &str) -> bool {
 /// Whether the target may do otherwise although no clause of a higher level says so: it refuses what it does
 /// not support, or private xattrs and their names, and what is made or removed while a directory is open may be
 /// listed or not.
-pub(super) fn may_differ(case: &Case, found: &Divergence, level: Level) -> bool {
+pub(super) fn may_differ(case: &Case, trace: &Trace, found: &Divergence, level: Level) -> bool {
     // That the server is gone is never right.
     if level == Level::Linux || ["ENOTCONN", "ECONNABORTED"].contains(&found.seen.as_str()) {
         return false;
@@ -102,13 +102,18 @@ pub(super) fn may_differ(case: &Case, found: &Divergence, level: Level) -> bool 
     let removed = found.seen == "success" && found.in_play.iter().any(|clause| REMOVED.contains(clause));
     let Place::Step(step) = found.place else { return untold };
     let Some(op) = case.steps.get(step).map(|step| &step.op) else { return untold };
-    untold || room || itself || removed || is_open(op, found)
+    // A mount may be without devices.
+    let device = |f: &Footprint| f.seen.as_ref().is_ok_and(|s| matches!(s.stat.kind, Kind::Char | Kind::Block));
+    let looked = || trace.steps.get(step).is_some_and(|record| record.footprint.iter().any(device));
+    let nodev = matches!(op, Op::Open { .. }) && found.oracle == Oracle::Outcome && found.seen == "EACCES" && looked();
+    untold || room || itself || removed || nodev || is_open(op, found)
 }
 
 /// Whether nobody says what a call is to do here: POSIX leaves it open, or it asks for what filesystems have or not.
 fn is_open(op: &Op, found: &Divergence) -> bool {
     let outcome = found.oracle == Oracle::Outcome;
-    let unsupported = ["EOPNOTSUPP", "ENOSYS", "ENOTTY"].contains(&found.seen.as_str());
+    // How long names may be is for the filesystem to say.
+    let unsupported = ["EOPNOTSUPP", "ENOSYS", "ENOTTY", "ENAMETOOLONG"].contains(&found.seen.as_str());
     if outcome && found.field == "errno" && unsupported {
         return true;
     }
@@ -149,6 +154,7 @@ fn further(next: &Divergence, found: &Divergence) -> bool {
 mod tests {
     use super::*;
     use crate::bytes::Bytes;
+    use crate::trace::{End, Environment, LowerDigest, Privilege, Span};
 
     fn found(field: &str, expected: &str, seen: &str, in_play: &[Clause]) -> Divergence {
         Divergence {
@@ -164,12 +170,36 @@ mod tests {
         }
     }
 
+    /// A trace without steps.
+    fn unseen() -> Trace {
+        Trace {
+            environment: Environment {
+                privilege: Privilege::Root,
+                target: String::new(),
+                level: Level::Contract,
+                kernel: String::new(),
+                filesystem: String::new(),
+                module: Vec::new(),
+                sysctl: Vec::new(),
+            },
+            setup: Span::default(),
+            mounted: Span::default(),
+            mount_error: None,
+            steps: Vec::new(),
+            last: None,
+            lowers: Vec::new(),
+            lower: LowerDigest::default(),
+            end: End::Completed,
+        }
+    }
+
     fn may(step: &str, field: &str, expected: &str, seen: &str) -> bool {
         let case: Case = format!("lower\nsteps\n  {step}\n").parse().expect(step);
+        let trace = unseen();
         let operation = case.steps[0].op.name();
         let found = Divergence { operation, ..found(field, expected, seen, &[]) };
-        assert!(!may_differ(&case, &found, Level::Linux), "{step}: Linux does nothing otherwise");
-        may_differ(&case, &found, Level::Contract)
+        assert!(!may_differ(&case, &trace, &found, Level::Linux), "{step}: Linux does nothing otherwise");
+        may_differ(&case, &trace, &found, Level::Contract)
     }
 
     #[test]
@@ -179,6 +209,7 @@ mod tests {
             ("rename a b RENAME_WHITEOUT", "errno", "EINVAL", "success"),
             ("rename a b", "errno", "success", "EXDEV"),
             ("mkdir a 0755", "errno", "success", "EOPNOTSUPP"),
+            ("mkdir a 0755", "errno", "success", "ENAMETOOLONG"),
             ("chown a -1 -1", "errno", "EPERM", "success"),
             ("open 0 a O_RDONLY|O_TRUNC", "size", "0", "5"),
             ("getdents64 0 120", "names", "[. ..]", "[.]"),
@@ -203,6 +234,7 @@ mod tests {
             ("getdents64 0 120", "d_type", "x File", "x Dir"),
             ("lseek 0 4096 SEEK_SET", "errno", "success", "EINVAL"),
             ("getflags 0", "errno", "success", "EIO"),
+            ("open 0 a O_RDONLY", "errno", "success", "EACCES"),
         ] {
             assert!(!may(step, field, expected, seen), "{step}: {field}");
         }

@@ -103,7 +103,7 @@ fn judge_once(case: &Case, trace: &Trace, fault: Option<Clause>, forgiven: &Forg
             // Whoever keeps the names of a lower file together has others that differ from here on.
             let apart = explained.is_none() || found.field == "nlink";
             let linked = level < Level::Linux && apart && fired[Clause::LnkBroken as usize] > 0;
-            own_way(explained) || linked || may_differ(case, found, level)
+            own_way(explained) || linked || may_differ(case, trace, found, level)
         };
     }
     if beyond {
