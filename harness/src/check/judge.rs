@@ -47,6 +47,9 @@ pub struct Judgement {
     pub fired: Vec<u32>,
 }
 
+/// Fields that say what names there are and of what type, which is the same whether hard links are broken or not.
+const OF_NAMES: [&str; 7] = ["names", "presence", "type", "d_type", "listing", "ending", "digest"];
+
 /// Judges a trace of `case`. With a `fault`, the model is wrong in that one clause.
 pub fn judge(case: &Case, trace: &Trace, fault: Option<Clause>) -> Judgement {
     judge_foreseen(case, trace, fault, &|_| None)
@@ -101,7 +104,7 @@ fn judge_once(case: &Case, trace: &Trace, fault: Option<Clause>, forgiven: &Forg
             let binding = explained.filter(|clause| clause.level() <= level || clause.level() == Level::Linux);
             found.rule = binding.or_else(|| suspected(found, level));
             // Whoever keeps the names of a lower file together has others that differ from here on.
-            let apart = explained.is_none() || found.field == "nlink";
+            let apart = explained.is_none() || !OF_NAMES.contains(&found.field.as_str());
             let linked = level < Level::Linux && apart && fired[Clause::LnkBroken as usize] > 0;
             own_way(explained) || linked || may_differ(case, trace, found, level)
         };
