@@ -62,9 +62,10 @@ impl Model {
             && !self.disk.traits.punching_dates_holes
             && looked >= range.1
             && !self.disk.has_storage(ino, range);
-        // Up to where it knows of one hole, the end or beyond it, depends on what is cached.
+        // Up to where it knows of one hole, the end, beyond it, or a block that was asked for before, depends on
+        // what is cached.
         let end = (self.disk.size(ino) as usize).next_multiple_of(PAGE);
-        self.undecided |= nothing && range.0 < end && end < range.1;
+        self.undecided |= nothing && end < range.1 && range.0 / PAGE != range.1.saturating_sub(1) / PAGE;
         let modifies = self.disk.traits.allocating_modifies;
         if supported && (overlay || modifies && !nothing) || overlay && self.rules.holds(Clause::FalRefused) {
             self.remove_privs(file.dentry, supported);
