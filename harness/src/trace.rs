@@ -55,6 +55,23 @@ pub struct Trace {
     pub end: End,
 }
 
+impl Trace {
+    /// Of a case of which nothing was seen but how it ended.
+    pub(crate) fn unseen(environment: Environment, end: End) -> Trace {
+        Trace {
+            environment,
+            setup: Span::default(),
+            mounted: Span::default(),
+            mount_error: None,
+            steps: Vec::new(),
+            last: None,
+            lowers: Vec::new(),
+            lower: LowerDigest::default(),
+            end,
+        }
+    }
+}
+
 /// A mount that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountError {

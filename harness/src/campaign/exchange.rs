@@ -9,12 +9,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::find::Finding;
+use super::find::{Finding, shrink_while};
 use crate::case::Case;
 use crate::check::{Divergence, Judgement, Oracle, Place, apply_upper, judge_foreseen};
 use crate::exec::{ExecError, Executor, TargetSpec, WorkerConfig};
 use crate::resolve::Difference;
-use crate::shrink::{Budget, CaseTree, shrink_from};
+use crate::shrink::CaseTree;
 use crate::step::{Op, Step};
 use crate::trace::{Environment, Trace};
 
@@ -184,27 +184,14 @@ impl Workers {
         if let Place::Step(step) = finding.divergence.place {
             tree = tree.failed_at(step);
         }
-        let mut error = None;
         let mut smallest = None;
-        let shrunk = shrink_from(tree, Budget { max_runs: 3000, max_time: time }, |candidate| {
-            if error.is_some() {
-                return false;
+        let shrunk = shrink_while(tree, time, |candidate| match self.examine(candidate)? {
+            Seen::Found(found) if found.1.signature() == signature => {
+                smallest = Some((candidate.clone(), *found));
+                Ok(true)
             }
-            match self.examine(candidate) {
-                Ok(Seen::Found(found)) if found.1.signature() == signature => {
-                    smallest = Some((candidate.clone(), *found));
-                    true
-                }
-                Ok(_) | Err(ExecError::Unsupported { .. } | ExecError::Setup(_)) => false,
-                Err(e) => {
-                    error = Some(e);
-                    false
-                }
-            }
-        });
-        if let Some(e) = error {
-            return Err(e);
-        }
+            _ => Ok(false),
+        })?;
         finding.runs = shrunk.runs;
         if let Some((case, (trace, divergence))) = smallest.filter(|(case, _)| *case == shrunk.case) {
             (finding.case, finding.trace, finding.divergence) = (case, trace, divergence);

@@ -8,7 +8,7 @@ use crate::exec::{ExecError, Executor, Place as Where, TargetSpec, WorkerConfig}
 use crate::expectations::Expectations;
 use crate::level::Level;
 use crate::model::Clause;
-use crate::shrink::{Budget, CaseTree, shrink_from};
+use crate::shrink::{Budget, CaseTree, Shrunk, shrink_from};
 use crate::trace::{Filesystem, Trace};
 
 /// A divergence with its smallest case.
@@ -159,24 +159,16 @@ pub fn investigate(
     if let Place::Step(step) = finding.divergence.place {
         tree = tree.failed_at(step);
     }
-    let mut error = None;
-    let shrunk = shrink_from(tree, Budget { max_runs: 3000, max_time }, |candidate| {
-        if error.is_some() || executor.is_stopped() {
-            return false;
+    let shrunk = shrink_while(tree, max_time, |candidate| {
+        if executor.is_stopped() {
+            return Ok(false);
         }
         match examine(executor, mirror.as_deref_mut(), candidate, judging) {
-            Ok((_, judgement)) => judgement.divergence.is_some_and(|d| d.signature() == signature),
-            // A candidate that cannot be made here is not smaller, it is something else.
-            Err(ExecError::Unsupported { .. } | ExecError::Setup(_) | ExecError::Interrupted) => false,
-            Err(e) => {
-                error = Some(e);
-                false
-            }
+            Ok((_, judgement)) => Ok(judgement.divergence.is_some_and(|d| d.signature() == signature)),
+            Err(ExecError::Interrupted) => Ok(false),
+            Err(e) => Err(e),
         }
-    });
-    if let Some(e) = error {
-        return Err(e);
-    }
+    })?;
     finding.runs = shrunk.runs;
     let (trace, judgement) = match examine(executor, mirror, &shrunk.case, judging) {
         Err(ExecError::Interrupted) => return Ok(finding),
@@ -198,4 +190,34 @@ pub fn find_again(
 ) -> Result<Option<(Trace, Divergence)>, ExecError> {
     let (trace, judgement) = examine(executor, None, case, fault.into())?;
     Ok(judgement.divergence.map(|d| (trace, d)))
+}
+
+/// Shrinks a case for as long as candidates fail in the same way, as `fails` says.
+///
+/// # Errors
+/// The first that `fails` gives, but for those of a candidate that cannot be made here: it is not smaller, it is
+/// something else.
+pub(super) fn shrink_while(
+    tree: CaseTree,
+    max_time: Duration,
+    mut fails: impl FnMut(&Case) -> Result<bool, ExecError>,
+) -> Result<Shrunk, ExecError> {
+    let mut error = None;
+    let shrunk = shrink_from(tree, Budget { max_runs: 3000, max_time }, |candidate| {
+        if error.is_some() {
+            return false;
+        }
+        match fails(candidate) {
+            Ok(same) => same,
+            Err(ExecError::Unsupported { .. } | ExecError::Setup(_)) => false,
+            Err(e) => {
+                error = Some(e);
+                false
+            }
+        }
+    });
+    match error {
+        None => Ok(shrunk),
+        Some(e) => Err(e),
+    }
 }

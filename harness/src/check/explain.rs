@@ -156,7 +156,7 @@ fn further(next: &Divergence, found: &Divergence) -> bool {
 mod tests {
     use super::*;
     use crate::bytes::Bytes;
-    use crate::trace::{End, Environment, LowerDigest, Privilege, Span};
+    use crate::trace::{End, Environment, Privilege};
 
     fn found(field: &str, expected: &str, seen: &str, in_play: &[Clause]) -> Divergence {
         Divergence {
@@ -172,27 +172,17 @@ mod tests {
         }
     }
 
-    /// A trace without steps.
     fn unseen() -> Trace {
-        Trace {
-            environment: Environment {
-                privilege: Privilege::Root,
-                target: String::new(),
-                level: Level::Contract,
-                kernel: String::new(),
-                filesystem: String::new(),
-                module: Vec::new(),
-                sysctl: Vec::new(),
-            },
-            setup: Span::default(),
-            mounted: Span::default(),
-            mount_error: None,
-            steps: Vec::new(),
-            last: None,
-            lowers: Vec::new(),
-            lower: LowerDigest::default(),
-            end: End::Completed,
-        }
+        let environment = Environment {
+            privilege: Privilege::Root,
+            target: String::new(),
+            level: Level::Contract,
+            kernel: String::new(),
+            filesystem: String::new(),
+            module: Vec::new(),
+            sysctl: Vec::new(),
+        };
+        Trace::unseen(environment, End::Completed)
     }
 
     fn may(step: &str, field: &str, expected: &str, seen: &str) -> bool {

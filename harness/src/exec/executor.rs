@@ -23,7 +23,7 @@ use super::vm::machine::{Ends, cannot_start};
 use super::vm::{Machine, log};
 use super::worker::{WORKER_VAR, entry_was_called};
 use crate::case::Case;
-use crate::trace::{End, Environment, LowerDigest, Span, Trace};
+use crate::trace::{End, Environment, Trace};
 
 /// How long a worker may take to get ready.
 fn start_deadline(place: &Place) -> Duration {
@@ -194,17 +194,7 @@ impl Executor {
                 return Err(ExecError::Setup(format!("the first mount took more than {limit} s: {how}")));
             }
         };
-        Ok(Trace {
-            environment: self.environment.clone(),
-            setup: Span::default(),
-            mounted: Span::default(),
-            mount_error: None,
-            steps: Vec::new(),
-            last: None,
-            lowers: Vec::new(),
-            lower: LowerDigest::default(),
-            end,
-        })
+        Ok(Trace::unseen(self.environment.clone(), end))
     }
 }
 

@@ -196,12 +196,11 @@ pub(super) fn deviation(model: &mut Model, step: &Step) -> Option<(Deviation, Ve
             Some((Deviation::Holes, Verdict::Stop))
         }
         // Cutting at the same size dates what has storage (FS-01.same).
-        Op::Truncate { path, len } => {
-            let facts = model.facts(step.actor, path.as_slice(), true)?;
-            (facts.holes && i64::try_from(facts.size) == Ok(*len)).then_some((Deviation::Holes, Verdict::Stop))
-        }
-        Op::Ftruncate { slot, len } => {
-            let facts = model.facts_of_slot(*slot)?;
+        Op::Truncate { len, .. } | Op::Ftruncate { len, .. } => {
+            let facts = match step.op.slot() {
+                Some(slot) => model.facts_of_slot(slot)?,
+                None => model.facts(step.actor, step.op.paths()[0]?.as_slice(), true)?,
+            };
             (facts.holes && i64::try_from(facts.size) == Ok(*len)).then_some((Deviation::Holes, Verdict::Stop))
         }
         Op::Getdents { slot, .. } if model.is_partway(*slot) => Some((Deviation::EntryOrder, Verdict::Outcome)),
