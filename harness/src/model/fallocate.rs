@@ -55,17 +55,12 @@ impl Model {
         // The overlay takes setuid away before it asks; a filesystem does so once it knows the mode, and dates.
         self.copy_attr(file.dentry);
         let overlay = self.context.view == View::Overlay;
-        // Where there is nothing to take away, Btrfs does nothing at all; but it looks only as far as whole blocks
-        // of the length go from the block of the start (`find_first_non_hole`).
-        let looked = range.0 / PAGE * PAGE + (len as usize).div_ceil(PAGE) * PAGE;
+        // Where there is nothing to take away, Btrfs does nothing at all. But it looks only as far as it knows of one
+        // hole (`find_first_non_hole`), which beyond a block depends on what is cached.
         let nothing = mode.operation() == libc::FALLOC_FL_PUNCH_HOLE
             && !self.disk.traits.punching_dates_holes
-            && looked >= range.1
             && !self.disk.has_storage(ino, range);
-        // Up to where it knows of one hole, the end, beyond it, or a block that was asked for before, depends on
-        // what is cached.
-        let end = (self.disk.size(ino) as usize).next_multiple_of(PAGE);
-        self.undecided |= nothing && end < range.1 && range.0 / PAGE != range.1.saturating_sub(1) / PAGE;
+        self.undecided |= nothing && range.0 / PAGE != range.1.saturating_sub(1) / PAGE;
         let modifies = self.disk.traits.allocating_modifies;
         if supported && (overlay || modifies && !nothing) || overlay && self.rules.holds(Clause::FalRefused) {
             self.remove_privs(file.dentry, supported);
